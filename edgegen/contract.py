@@ -1,0 +1,54 @@
+"""Every name and layout that the runtimes demand, written once.
+
+LiteRT-LM and MediaPipe's LLM engines find their way through a model by these names.
+Changing one breaks every runtime, so nothing else in edgegen spells them out.
+
+Shape legend, used in all of edgegen: `B` batch, `T` tokens in this call, `S` KV-cache
+length, `N` query heads, `K` KV heads, `H` head_dim, `D` hidden_size, `F` intermediate_size,
+`V` vocab_size.
+"""
+
+from __future__ import annotations
+
+import re
+
+# --- signatures -----------------------------------------------------------------------
+DECODE = "decode"
+_PREFILL = re.compile(r"prefill_(\d+)")
+
+TOKENS = "tokens"  # int32 [B, T]
+INPUT_POS = "input_pos"  # int32 [T]; only input_pos[0] decides where the cache is written
+LOGITS = "logits"  # float32 [B, 1, V], decode only
+
+# LiteRT-LM reads the context length off dimension 2 of the K cache when the graph has no
+# mask input, so K is [B, K, S, H]. V is [B, K, H, S]: its product with the probabilities
+# then contracts the last dimension of both, which is what the CPU and GPU kernels take.
+KV_CACHE_K_PREFIX = "kv_cache_k_"  # float32 [B, K, S, H]
+KV_CACHE_V_PREFIX = "kv_cache_v_"  # float32 [B, K, H, S]
+
+
+def prefill_signature(tokens: int) -> str:
+    """Return the name of the signature that takes `tokens` prompt tokens at once."""
+    return f"prefill_{tokens}"
+
+
+def prefill_length(signature: str) -> int | None:
+    """Return the T of a `prefill_{T}` signature, or `None` for any other name."""
+    match = _PREFILL.fullmatch(signature)
+    return int(match[1]) if match else None
+
+
+def kv_cache_k(layer: int) -> str:
+    """Return the name of a layer's K cache, the same as input and as output."""
+    return f"{KV_CACHE_K_PREFIX}{layer}"
+
+
+def kv_cache_v(layer: int) -> str:
+    """Return the name of a layer's V cache, the same as input and as output."""
+    return f"{KV_CACHE_V_PREFIX}{layer}"
+
+
+# --- members of a MediaPipe .task bundle ------------------------------------------------
+TASK_MODEL = "TF_LITE_PREFILL_DECODE"
+TASK_TOKENIZER = "TOKENIZER_MODEL"
+TASK_METADATA = "METADATA"
