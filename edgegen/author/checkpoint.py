@@ -1,0 +1,158 @@
+"""Opening a Hugging Face checkpoint folder: configs and lazily read safetensors shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgegen.author.safetensors_files import TensorEntry, read_index
+from edgegen.errors import CheckpointError
+
+# A config is a page of text. Anything near this is not a config.
+MAX_JSON_BYTES = 64_000_000
+_INDEX = "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder whose files have been found and whose headers have been read.
+
+    Attributes:
+        path: The folder.
+        config: Content of `config.json`.
+        generation_config: Content of `generation_config.json`, `{}` where absent.
+        tokenizer_config: Content of `tokenizer_config.json`, `{}` where absent.
+        tensors: Every stored tensor by name; the data stays on disk.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    generation_config: Mapping[str, Any] = field(repr=False)
+    tokenizer_config: Mapping[str, Any] = field(repr=False)
+    tensors: Mapping[str, TensorEntry] = field(repr=False)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The weight files, each once."""
+        return tuple(sorted({entry.path for entry in self.tensors.values()}))
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all stored tensors."""
+        return sum(entry.nbytes for entry in self.tensors.values())
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Open a checkpoint folder (`config.json` and safetensors); no weights are read.
+
+    Raises:
+        CheckpointError: the folder or a file in it is missing, damaged, or holds pickled
+            weights only, which are never opened.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise CheckpointError(
+            f"checkpoint {folder} {found}, expected a folder with config.json and *.safetensors",
+            "pass a local folder, for example one that `hf download` made",
+        )
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is not a checkpoint folder: it has no config.json",
+            "pass the folder that holds config.json, the safetensors files and the tokenizer",
+        )
+    return Checkpoint(
+        path=folder,
+        config=read_json_object(folder / "config.json"),
+        generation_config=_optional_json(folder / "generation_config.json"),
+        tokenizer_config=_optional_json(folder / "tokenizer_config.json"),
+        tensors=_tensors(folder),
+    )
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object.
+
+    Raises:
+        CheckpointError: it is too long, not JSON, or not an object.
+    """
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes, expected at most {MAX_JSON_BYTES}",
+            "this is not the file that transformers writes; download the checkpoint again",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is not valid JSON: {error}", "download or copy it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, expected a JSON object",
+            "download or copy it again",
+        )
+    return content
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    return read_json_object(path) if path.is_file() else {}
+
+
+def _tensors(folder: Path) -> dict[str, TensorEntry]:
+    if (folder / _INDEX).is_file():
+        return _sharded_tensors(folder)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
+        if pickles:
+            raise CheckpointError(
+                f"{folder} holds pickled weights only ({', '.join(pickles[:3])}), "
+                "expected *.safetensors",
+                "pickles can run code and are never opened; save the model again with "
+                "transformers: model.save_pretrained(folder)",
+            )
+        raise CheckpointError(
+            f"{folder} holds no *.safetensors file", "download the weights into this folder"
+        )
+    if len(files) > 1:
+        raise CheckpointError(
+            f"{folder} holds {len(files)} safetensors files but no {_INDEX} that joins them",
+            f"download {_INDEX} too, or keep only the files of one model",
+        )
+    return read_index(files[0])
+
+
+def _sharded_tensors(folder: Path) -> dict[str, TensorEntry]:
+    weight_map = read_json_object(folder / _INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(
+        isinstance(shard, str) for shard in weight_map.values()
+    ):
+        raise CheckpointError(
+            f"{folder / _INDEX} has no `weight_map` from tensor to file", "download it again"
+        )
+    shards: dict[str, dict[str, TensorEntry]] = {}
+    for shard in sorted(set(weight_map.values())):
+        if Path(shard).name != shard:
+            raise CheckpointError(
+                f"{folder / _INDEX} names the file {shard!r}, which is not in the folder itself",
+                "an index may only name files beside it; do not use this checkpoint",
+            )
+        if not (folder / shard).is_file():
+            raise CheckpointError(
+                f"shard {shard} is missing from {folder}",
+                "finish the download: every file that the index names must be there",
+            )
+        shards[shard] = read_index(folder / shard)
+    missing = sorted(name for name, shard in weight_map.items() if name not in shards[shard])
+    if missing:
+        raise CheckpointError(
+            f"{_INDEX} promises {len(missing)} tensors that its shards do not hold, "
+            f"such as {missing[0]}",
+            "index and shards are of different models; download all of them again",
+        )
+    return {name: shards[shard][name] for name, shard in weight_map.items()}

@@ -1,0 +1,63 @@
+"""Scaled dot-product attention over the whole KV cache."""
+
+from __future__ import annotations
+
+import torch
+from litert_torch.generative.custom_ops.bmm_4d import bmm_4d
+
+from edgegen.author.layers.composites import SDPA, bounded, is_enabled
+
+
+def sdpa(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Attend from `q [B, T, N, H]` to `k [B, K, S, H]` and `v [B, K, H, S]`.
+
+    Args:
+        q: Rotated queries.
+        k: The updated K cache.
+        v: The updated V cache.
+        mask: Additive, `[1, 1, T, S]`.
+        scale: Multiplies the scores, usually `H ** -0.5`.
+
+    Returns:
+        `[B, T, N, H]`.
+    """
+    if is_enabled(SDPA):
+        return _sdpa_composite(q, k, v, mask, scale)
+    batch, tokens, heads, head_dim = q.shape
+    kv_heads = k.shape[1]
+    group = heads // kv_heads
+    # [B, T, N, H] -> [B, N, T, H] -> [B, K, N/K*T, H]: the query heads that share a KV head
+    # become rows of one product, and no tensor has more than four dimensions (the GPU
+    # delegates refuse five).
+    rows = (q * scale).transpose(1, 2).reshape(batch, kv_heads, group * tokens, head_dim)
+    scores = bmm_4d(rows, k)  # [B, K, N/K*T, S]
+    scores = scores.reshape(batch, heads, tokens, -1) + mask  # [B, N, T, S]
+    weights = torch.softmax(scores, dim=-1).reshape(batch, kv_heads, group * tokens, -1)
+    output = bmm_4d(weights, v)  # [B, K, N/K*T, H]
+    attended: torch.Tensor = output.reshape(batch, heads, tokens, head_dim).transpose(1, 2)
+    return attended
+
+
+def _sdpa_composite(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Draw the runtimes' fused boundary, whose K and V are `[B, S, N, H]`.
+
+    CPU and GPU kernels map query heads to KV heads differently, so K and V are repeated to
+    N heads first: slower, but right on both.
+    """
+    group = q.shape[2] // k.shape[1]
+    k = k.permute(0, 2, 1, 3).repeat_interleave(group, dim=2)  # [B, K, S, H] -> [B, S, N, H]
+    v = v.permute(0, 3, 1, 2).repeat_interleave(group, dim=2)  # [B, K, H, S] -> [B, S, N, H]
+
+    def attend(
+        q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, scale=scale
+        )
+        return attended.transpose(1, 2)
+
+    return bounded(SDPA, {"scale": scale}, attend, q, k, v, mask)

@@ -1,0 +1,65 @@
+"""Joining a checkpoint with the architecture that its `config.json` names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgegen.author.checkpoint import Checkpoint
+from edgegen.author.safetensors_files import TensorEntry
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgegen.author.config import DecoderConfig
+    from edgegen.author.decoder import Decoder
+
+
+@dataclass(frozen=True)
+class AuthoredModel:
+    """A checkpoint's model, rebuilt; no weights have been read.
+
+    Attributes:
+        checkpoint: Where it came from.
+        config: Its shape.
+        decoder: The module, on the `meta` device.
+        sources: For each parameter of `decoder`, the stored tensor that fills it.
+    """
+
+    checkpoint: Checkpoint
+    config: DecoderConfig
+    decoder: Decoder = field(repr=False)
+    sources: Mapping[str, TensorEntry] = field(repr=False)
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters, a tied matrix counted once."""
+        return sum(parameter.numel() for parameter in self.decoder.parameters())
+
+    def load_state(self) -> dict[str, torch.Tensor]:
+        """Read every parameter as float32 (4 bytes for each parameter of memory)."""
+        import torch
+
+        return {name: torch.from_numpy(entry.read()) for name, entry in self.sources.items()}
+
+
+def author_model(checkpoint: Checkpoint) -> AuthoredModel:
+    """Rebuild the checkpoint's model and account for each of its tensors.
+
+    Raises:
+        ConfigError: the architecture or a config key is unknown.
+        WeightsError: parameters and stored tensors do not match one to one.
+    """
+    import torch
+
+    from edgegen.author.models import architecture
+    from edgegen.author.weights import resolve
+
+    chosen = architecture(checkpoint.config.get("model_type"))
+    config = chosen.read_config(checkpoint.config)
+    with torch.device("meta"):
+        decoder = chosen.build(config).eval()
+    shapes = {name: tuple(p.shape) for name, p in decoder.named_parameters()}
+    sources = resolve(chosen.weight_map(config), shapes, checkpoint.tensors)
+    return AuthoredModel(checkpoint, config, decoder, sources)

@@ -1,0 +1,66 @@
+"""From an authored model to a multi-signature TFLite file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgegen.author import AuthoredModel
+from edgegen.convert.recipes import find_recipe
+from edgegen.convert.spec import ExportSpec, check_spec
+from edgegen.files import atomic_output
+
+
+@dataclass(frozen=True)
+class TfliteModel:
+    """A converted model.
+
+    Attributes:
+        path: The file.
+        spec: Its signatures.
+        recipe: How its weights are stored.
+        source: The authored model it came from.
+    """
+
+    path: Path
+    spec: ExportSpec
+    recipe: str
+    source: AuthoredModel
+
+
+def convert_model(
+    model: AuthoredModel,
+    output: str | Path,
+    *,
+    spec: ExportSpec | None = None,
+    recipe: str = "dynamic_wi8_afp32",
+    force: bool = False,
+) -> TfliteModel:
+    """Convert a model to one TFLite file with a signature for each prefill length and decode.
+
+    Args:
+        model: The authored model.
+        output: The `.tflite` to write; it appears only when complete.
+        spec: The signatures; by default `ExportSpec()`.
+        recipe: A key of `edgegen.convert.recipes.RECIPES`.
+        force: Replace an existing file.
+
+    Raises:
+        ConversionError: the recipe is unknown, or the model cannot be converted as asked.
+        CheckpointError: a weight cannot be read.
+        OutputError: the file cannot be written.
+    """
+    from edgegen.convert.graph import bind_weights
+    from edgegen.convert.merge import merge_signatures
+    from edgegen.convert.quantize import plan_weights
+    from edgegen.convert.skeleton import trace_skeleton
+    from edgegen.convert.stream import stream_weights
+
+    chosen, spec = find_recipe(recipe), spec or ExportSpec()
+    check_spec(spec, model.config.max_position_embeddings)
+    path = Path(output)
+    with atomic_output(path, force=force) as temporary:
+        graph = merge_signatures(trace_skeleton(model.checkpoint.path, spec))
+        plans = plan_weights(graph, bind_weights(graph), chosen)
+        stream_weights(graph, plans, model.sources, temporary)
+    return TfliteModel(path, spec, recipe, model)

@@ -1,0 +1,79 @@
+"""The process that traces signatures; see `edgegen.convert.skeleton`.
+
+Reads one JSON job from stdin, writes `<signature>.tflite` files, prints a line for each.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+# A traced signature peaks at about half a gigabyte; more at once would trade memory for
+# little time.
+MAX_PARALLEL = 4
+
+
+def main() -> int:
+    """Run the job on stdin; 0 when every signature was written."""
+    job = json.loads(sys.stdin.buffer.read())
+    from edgegen.author import author_model, open_checkpoint
+    from edgegen.convert.spec import ExportSpec
+    from edgegen.convert.trace import trace_signature
+
+    model = author_model(open_checkpoint(job["checkpoint"]))
+    spec = ExportSpec(
+        tuple(job["spec"]["prefill_lens"]),
+        job["spec"]["kv_cache_len"],
+        tuple(job["spec"]["composites"]),
+    )
+
+    def write(name: str, tokens: int) -> None:
+        Path(job["out"], f"{name}.tflite").write_bytes(trace_signature(model, spec, name, tokens))
+
+    return _fork_each(spec.signatures, write)
+
+
+def _fork_each(signatures: Mapping[str, int], write: Any) -> int:
+    # Forked, so that the imports and the authored module are paid for once. This process has
+    # run no parallel code yet, which is what makes that safe.
+    context = multiprocessing.get_context("fork")
+    waiting = list(signatures.items())
+    running: dict[object, tuple[str, BaseProcess]] = {}
+    limit = max(1, min(MAX_PARALLEL, len(os.sched_getaffinity(0))))
+    while waiting or running:
+        while waiting and len(running) < limit:
+            name, tokens = waiting.pop(0)
+            process = context.Process(target=_child, args=(write, name, tokens))
+            process.start()
+            running[process.sentinel] = (name, process)
+        for sentinel in wait([child.sentinel for _, child in running.values()]):
+            name, child = running.pop(sentinel)
+            child.join()
+            if child.exitcode != 0:
+                # Its own last words are on stderr already, unless a signal ended it.
+                if child.exitcode is not None and child.exitcode < 0:
+                    print(f"signature {name} died of signal {-child.exitcode}", file=sys.stderr)
+                return 1
+            print(name, flush=True)
+    return 0
+
+
+def _child(write: Any, name: str, tokens: int) -> None:
+    try:
+        write(name, tokens)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"signature {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""What to export: which signatures, how long a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgegen.contract import DECODE, prefill_signature
+from edgegen.errors import ConversionError
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """The signatures of one model.
+
+    Attributes:
+        prefill_lens: T of each `prefill_{T}` signature, ascending.
+        kv_cache_len: S, room for prompt and answer together, in tokens.
+        composites: Names of the runtime boundaries to draw; see
+            `edgegen.author.layers.composites`.
+    """
+
+    prefill_lens: tuple[int, ...] = (16, 128, 512)
+    kv_cache_len: int = 1280
+    composites: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefill_lens", tuple(sorted(set(self.prefill_lens))))
+
+    @property
+    def signatures(self) -> dict[str, int]:
+        """Each signature's name and its T, the longest prefill first, `decode` last."""
+        lens = sorted(self.prefill_lens, reverse=True)
+        return {**{prefill_signature(n): n for n in lens}, DECODE: 1}
+
+
+def check_spec(spec: ExportSpec, max_position_embeddings: int) -> None:
+    """Refuse what the runtimes could not run, or would run wrongly.
+
+    Raises:
+        ConversionError: no prefill length, one longer than the cache, a cache longer than the
+            model's positions, or lengths whose padding would overrun the cache.
+    """
+    lens, cache = spec.prefill_lens, spec.kv_cache_len
+    if not lens or min(lens) < 1:
+        raise ConversionError(
+            f"prefill lengths are {list(lens)}, expected one or more positive numbers",
+            "for example --prefill 16,128,512",
+        )
+    if max(lens) > cache:
+        raise ConversionError(
+            f"prefill length {max(lens)} is longer than the KV cache of {cache} tokens",
+            f"pass --kv-cache-len {max(lens)} or more, or a shorter --prefill",
+        )
+    if cache > max_position_embeddings:
+        raise ConversionError(
+            f"KV cache of {cache} tokens is longer than the {max_position_embeddings} positions "
+            "the model was trained for",
+            f"pass --kv-cache-len {max_position_embeddings} or less",
+        )
+    overrun = _first_overrun(lens, cache)
+    if overrun is not None:
+        prompt, position = overrun
+        fitting = -(-cache // lens[0]) * lens[0]
+        raise ConversionError(
+            f"with prefill lengths {list(lens)} a prompt of {prompt} tokens ends in a chunk of "
+            f"{lens[0]} at position {position}, past the KV cache of {cache}: the runtime would "
+            "shift the chunk over earlier tokens",
+            f"make the cache a multiple of {lens[0]}: --kv-cache-len {fitting}",
+        )
+
+
+def prefill_chunks(prompt: int, prefill_lens: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the (position, signature length) calls that LiteRT-LM makes for a prompt.
+
+    The largest length that fits is used again and again; the rest is padded to the smallest.
+    """
+    chunks, position = [], 0
+    while position < prompt:
+        rest = prompt - position
+        length = max((n for n in prefill_lens if n <= rest), default=min(prefill_lens))
+        chunks.append((position, length))
+        position += min(length, rest)
+    return chunks
+
+
+def _first_overrun(lens: tuple[int, ...], cache: int) -> tuple[int, int] | None:
+    """Find a prompt whose last, padded chunk would not fit, as (prompt, position)."""
+    for prompt in range(1, cache):
+        position, length = prefill_chunks(prompt, lens)[-1]
+        if position + length > cache:
+            return prompt, position
+    return None
