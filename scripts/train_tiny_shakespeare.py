@@ -107,7 +107,7 @@ def sample(model: LlamaForCausalLM, tokenizer: sentencepiece.SentencePieceProces
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     args = parser.parse_args()
@@ -141,7 +141,7 @@ def main() -> None:
     model = LlamaForCausalLM(config).float()
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters", flush=True)
-    add_dropout(model, 0.15, SEED)
+    add_dropout(model, 0.2, SEED)
     decay = [p for p in model.parameters() if p.dim() >= 2]
     rest = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(

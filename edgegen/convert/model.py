@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgegen.author import AuthoredModel
+from edgegen.author.safetensors_files import TensorEntry
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import ExportSpec, check_spec
 from edgegen.files import atomic_output
+
+if TYPE_CHECKING:
+    from edgegen.convert.quantize import WeightPlan
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,29 @@ class TfliteModel:
         spec: Its signatures.
         recipe: How its weights are stored.
         source: The authored model it came from.
+        plans: How each matrix is stored.
     """
 
     path: Path
     spec: ExportSpec
     recipe: str
     source: AuthoredModel
+    plans: tuple[WeightPlan, ...] = field(repr=False)
+
+    @property
+    def grid_sources(self) -> dict[str, TensorEntry]:
+        """The model's tensors with the values that the recipe stores.
+
+        With these, the authored module computes what the bundle should: only the rounding
+        of activations can differ.
+        """
+        from edgegen.convert.grid import GridEntry
+
+        plans = {plan.weight.name: plan for plan in self.plans}
+        return {
+            name: GridEntry.of(entry, plans[name]) if name in plans else entry
+            for name, entry in self.source.sources.items()
+        }
 
 
 def convert_model(
@@ -63,4 +85,4 @@ def convert_model(
         graph = merge_signatures(trace_skeleton(model.checkpoint.path, spec))
         plans = plan_weights(graph, bind_weights(graph), chosen)
         stream_weights(graph, plans, model.sources, temporary)
-    return TfliteModel(path, spec, recipe, model)
+    return TfliteModel(path, spec, recipe, model, tuple(plans))

@@ -201,9 +201,7 @@ def set_scales(model: Any, plan: WeightPlan, scales: npt.NDArray[np.float32]) ->
         quantization = subgraph.tensors[use.tensor].quantization
         if plan.block_size:
             buffer = subgraph.tensors[quantization.details.scales].buffer
-            # float16 with bfloat16's mantissa, which is what the kernels expect.
-            stored = scales.astype(ml_dtypes.bfloat16).astype(np.float16)
-            model.buffers[buffer].data = stored.reshape(-1).view(np.uint8)
+            model.buffers[buffer].data = _stored_block_scales(scales).reshape(-1).view(np.uint8)
         else:
             quantization.scale = scales
 
@@ -224,17 +222,44 @@ def quantize_rows(
             cast = rows.astype(np.float16)
         _require_finite(plan, cast, rows)
         return cast.reshape(-1).view(np.uint8), None
-    info = qtyping.OpInfo(None, plan.op_name, 0, plan.op_config)
     with np.errstate(invalid="ignore", over="ignore"):
         _require_finite(plan, rows.max(axis=1) - rows.min(axis=1), rows)
-        made = naive_min_max_quantize.get_tensor_quant_params(
-            info, plan.op_config.weight_tensor_config, rows, None
-        )
+    made = _quantized(plan, rows)
     values = np.ravel(made.quantized_data).view(np.uint8)
     scales = np.asarray(made.scale, np.float32)
     if plan.scale_shape is not None:
         scales = scales.reshape(len(rows), *plan.scale_shape[1:])
     return transformation_utils.pack_data(plan.bits, values), scales
+
+
+def grid_rows(plan: WeightPlan, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the values that rows have once they are stored: what the engines compute with."""
+    if plan.op_config is None:
+        return rows
+    if plan.is_float_cast:
+        return rows.astype(np.float16).astype(np.float32)
+    made = _quantized(plan, rows)
+    values = np.asarray(made.quantized_data).astype(np.float32)
+    scales = np.asarray(made.scale, np.float32).reshape(len(rows), -1)
+    if plan.block_size:
+        scales = _stored_block_scales(scales).astype(np.float32)
+    widened: npt.NDArray[np.float32] = values * np.repeat(
+        scales, rows.shape[1] // scales.shape[1], axis=1
+    )
+    return widened
+
+
+def _quantized(plan: WeightPlan, rows: npt.NDArray[np.float32]) -> Any:
+    info = qtyping.OpInfo(None, plan.op_name, 0, plan.op_config)
+    return naive_min_max_quantize.get_tensor_quant_params(
+        info, plan.op_config.weight_tensor_config, rows, None
+    )
+
+
+def _stored_block_scales(scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """Round as the kernels expect: float16 with bfloat16's mantissa."""
+    rounded: npt.NDArray[np.float16] = scales.astype(ml_dtypes.bfloat16).astype(np.float16)
+    return rounded
 
 
 def _require_finite(

@@ -27,12 +27,15 @@ class Recipe:
         summary: What a user reads in `edgegen list recipes`.
         quantizer_recipe: Makes ai-edge-quantizer's form of it; an empty list stores float32.
         delegates: Where the engines run it right, as measured (docs/architecture.md).
+        min_cosine: Least cosine of the logits with torch's on the same stored weights; int8
+            compute also rounds the activations.
     """
 
     name: str
     summary: str
     quantizer_recipe: Callable[[], QuantizerRecipe]
     delegates: tuple[str, ...]
+    min_cosine: float
 
 
 def _library(name: str) -> Callable[[], QuantizerRecipe]:
@@ -68,25 +71,30 @@ def _float16() -> QuantizerRecipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("none", "float32 weights, exact; 4 bytes a weight", list, ("cpu",)),
-        Recipe("fp16", "float16 weights, float compute; 2 bytes a weight", _float16, ("cpu",)),
+        Recipe("none", "float32 weights, exact; 4 bytes a weight", list, ("cpu",), 0.99999),
+        Recipe(
+            "fp16", "float16 weights, float compute; 2 bytes a weight", _float16, ("cpu",), 0.99999
+        ),
         Recipe(
             "dynamic_wi8_afp32",
             "int8 weights per channel, int8 compute; the usual choice",
             _library("dynamic_wi8_afp32"),
             ("cpu", "gpu"),
+            0.99,
         ),
         Recipe(
             "weight_only_wi8_afp32",
             "int8 weights per channel, float compute: exacter, slower",
             _library("weight_only_wi8_afp32"),
             ("cpu",),
+            0.99999,
         ),
         Recipe(
             "dynamic_wi4b32_afp32",
             "int4 weights in blocks of 32, int8 compute; smallest",
             _library("dynamic_wi4b32_afp32"),
             ("cpu", "gpu"),
+            0.99,
         ),
     )
 }

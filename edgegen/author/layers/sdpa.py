@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from litert_torch.generative.custom_ops.bmm_4d import bmm_4d
 
 from edgegen.author.layers.composites import SDPA, bounded, is_enabled
 
@@ -25,6 +24,9 @@ def sdpa(
     """
     if is_enabled(SDPA):
         return _sdpa_composite(q, k, v, mask, scale)
+    # Imported when run: authoring alone should not pay for the converter's memory.
+    from litert_torch.generative.custom_ops.bmm_4d import bmm_4d
+
     batch, tokens, heads, head_dim = q.shape
     kv_heads = k.shape[1]
     group = heads // kv_heads

@@ -1,0 +1,48 @@
+"""The table that ends a build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from edgegen.pipeline import Build
+
+_MIB = 1 << 20
+
+
+def summary(made: Build, out: TextIO) -> None:
+    """Print sizes, the cost of each stage, and what the self-check found."""
+    console = Console(file=out, highlight=False, soft_wrap=True)
+    bundle_bytes = made.bundle.path.stat().st_size
+    console.print(
+        f"{made.bundle.path}: {bundle_bytes / _MIB:.1f} MiB from a checkpoint of "
+        f"{made.checkpoint_bytes / _MIB:.1f} MiB, {made.parameter_count / 1e6:.1f} M parameters",
+        markup=False,
+    )
+    lens = ", ".join(map(str, made.spec.prefill_lens))
+    console.print(
+        f"recipe {made.recipe}, prefill {lens}, KV cache {made.spec.kv_cache_len} tokens",
+        markup=False,
+    )
+    table = Table("stage", box=None, pad_edge=False)
+    table.add_column("time [s]", justify="right")
+    table.add_column("peak memory [MiB]", justify="right")
+    for cost in made.stages:
+        peak = cost.peak_memory_bytes
+        table.add_row(
+            cost.name, f"{cost.wall_s:.1f}", "-" if peak is None else f"{peak / _MIB:.0f}"
+        )
+    console.print(table)
+    if made.check is None:
+        console.print("self-check skipped")
+        return
+    parity = made.check.parity
+    console.print(
+        f"self-check passed: logits against torch on {parity.tokens} tokens: cosine "
+        f"{parity.cosine:.6f}, KL {parity.kl:.2g}, same top token {parity.top1_agreement:.0%}; "
+        f"LiteRT-LM opens it and continues with {made.check.text!r}",
+        markup=False,
+    )

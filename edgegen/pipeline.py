@@ -1,0 +1,181 @@
+"""All stages in one call: from a checkpoint folder to a checked bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgegen.author import AuthoredModel, author_model, open_checkpoint
+from edgegen.bundle import (
+    Bundle,
+    GenerationParameters,
+    SentencePieceTokenizer,
+    generation_parameters,
+    open_bundle,
+    open_tokenizer,
+    write_bundle,
+)
+from edgegen.convert import ExportSpec, TfliteModel, convert_model
+from edgegen.convert.recipes import find_recipe
+from edgegen.convert.spec import check_spec
+from edgegen.files import disk_errors, refuse_overwrite
+from edgegen.metering import StageCost, StageMeter
+from edgegen.provenance import hash_files, provenance_path, write_provenance
+from edgegen.self_check import SelfCheck, self_check
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished build.
+
+    Attributes:
+        bundle: The bundle.
+        provenance: The record beside it.
+        parameter_count: Parameters of the model.
+        checkpoint_bytes: Size of the stored tensors it was made from.
+        spec: Its signatures.
+        recipe: How its weights are stored.
+        stages: What each stage cost, in order.
+        check: What the self-check found, `None` where it was not asked for.
+    """
+
+    bundle: Bundle
+    provenance: Path
+    parameter_count: int
+    checkpoint_bytes: int
+    spec: ExportSpec
+    recipe: str
+    stages: tuple[StageCost, ...]
+    check: SelfCheck | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the build as plain JSON values."""
+        return {
+            "bundle": str(self.bundle.path),
+            "bundle_bytes": self.bundle.path.stat().st_size,
+            "provenance": str(self.provenance),
+            "parameter_count": self.parameter_count,
+            "checkpoint_bytes": self.checkpoint_bytes,
+            "spec": asdict(self.spec),
+            "recipe": self.recipe,
+            "stages": [asdict(cost) for cost in self.stages],
+            "check": None if self.check is None else asdict(self.check),
+        }
+
+
+def build(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    prefill_lens: Sequence[int] | None = None,
+    kv_cache_len: int | None = None,
+    recipe: str = "dynamic_wi8_afp32",
+    parameters: Mapping[str, Any] | None = None,
+    check: bool = True,
+    force: bool = False,
+) -> Build:
+    """Make a `.task` bundle from a checkpoint folder.
+
+    Args:
+        checkpoint: The folder.
+        output: The bundle to write, with its provenance beside it. Both appear only when
+            every stage has passed.
+        prefill_lens: T of each prefill signature; by default those of `ExportSpec`.
+        kv_cache_len: S; by default that of `ExportSpec`, or what the model was trained for
+            where that is less.
+        recipe: A key of `edgegen.convert.recipes.RECIPES`.
+        parameters: Fields of `GenerationParameters` that go before the checkpoint's files.
+        check: Run the self-check on the result.
+        force: Replace an existing output.
+
+    Raises:
+        EdgegenError: whatever is wrong with the input, the output place or the result. What
+            can be known before the long work starts is found before it.
+    """
+    path = Path(output)
+    refuse_overwrite(path, force=force)
+    refuse_overwrite(provenance_path(path), force=force)
+    meter = StageMeter()
+    with meter.measure("author"):
+        find_recipe(recipe)
+        model = author_model(open_checkpoint(checkpoint))
+        spec = _spec(model, prefill_lens, kv_cache_len)
+        check_spec(spec, model.config.max_position_embeddings)
+        tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
+        generation = generation_parameters(model.checkpoint, tokenizer, **(parameters or {}))
+    with disk_errors(path):
+        # Beside the output, so that the finished files move there by name alone.
+        scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    with scratch as name:
+        made, checked, record = _make(
+            model, tokenizer, generation, Path(name), spec, recipe, check, meter
+        )
+        provenance = write_provenance(path, record, force=force)
+        with disk_errors(path):
+            made.path.replace(path)
+    return Build(
+        bundle=open_bundle(path),
+        provenance=provenance,
+        parameter_count=model.parameter_count,
+        checkpoint_bytes=model.checkpoint.nbytes,
+        spec=spec,
+        recipe=recipe,
+        stages=tuple(meter.costs),
+        check=checked,
+    )
+
+
+def _spec(
+    model: AuthoredModel, prefill_lens: Sequence[int] | None, kv_cache_len: int | None
+) -> ExportSpec:
+    """Fill in what was not asked for, so that it fits the model and what was."""
+    usual, longest = ExportSpec(), model.config.max_position_embeddings
+    cache = min(usual.kv_cache_len, longest) if kv_cache_len is None else kv_cache_len
+    if prefill_lens is None:
+        prefill_lens = [n for n in usual.prefill_lens if n <= cache] or [cache]
+    smallest = min(prefill_lens, default=0)
+    if kv_cache_len is None and 0 < smallest <= cache:
+        cache -= cache % smallest  # a prompt's last chunk is padded to the smallest length
+    return ExportSpec(tuple(prefill_lens), cache)
+
+
+def _make(
+    model: AuthoredModel,
+    tokenizer: SentencePieceTokenizer,
+    generation: GenerationParameters,
+    scratch: Path,
+    spec: ExportSpec,
+    recipe: str,
+    check: bool,
+    meter: StageMeter,
+) -> tuple[Bundle, SelfCheck | None, dict[str, Any]]:
+    with meter.measure("convert"):
+        tflite: TfliteModel = convert_model(
+            model, scratch / "model.tflite", spec=spec, recipe=recipe
+        )
+    with meter.measure("bundle"):
+        bundle = write_bundle(tflite.path, tokenizer, generation, scratch / "bundle.task")
+    checked = None
+    if check:
+        with meter.measure("check"):
+            checked = self_check(bundle, tflite, tokenizer)
+    with meter.measure("provenance"):
+        inputs = [*model.checkpoint.files, model.checkpoint.path / "config.json", tokenizer.path]
+        record = {
+            "checkpoint": {
+                "name": model.checkpoint.path.resolve().name,
+                "model_type": model.config.model_type,
+                "parameter_count": model.parameter_count,
+                "sha256": hash_files(inputs, "hash checkpoint"),
+            },
+            "recipe": recipe,
+            "spec": asdict(spec),
+            "generation_parameters": asdict(generation),
+            "bundle_sha256": hash_files([bundle.path], "hash bundle")[bundle.path.name],
+            "check": None if checked is None else asdict(checked),
+            "stages": [asdict(cost) for cost in meter.costs],
+        }
+    return bundle, checked, record
