@@ -89,15 +89,41 @@ def _fail(message: str, hint: str | None) -> int:
 @contextlib.contextmanager
 def _third_parties(*, quiet: bool) -> Iterator[None]:
     """Keep the libraries below us from talking over our own output, unless asked to."""
-    if quiet:
-        import logging
-        import warnings
+    if not quiet:
+        yield
+        return
+    import logging
+    import warnings
 
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        for name in ("TF_CPP_MIN_LOG_LEVEL", "GLOG_minloglevel", "ABSL_MIN_LOG_LEVEL"):
-            os.environ.setdefault(name, "3")
-    yield
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), _native_stderr_silenced():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Send what native code writes to descriptor 2 nowhere, and keep `sys.stderr` working."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    ours = sys.stderr
+    if ours is sys.__stderr__:  # and not a test's or an embedder's own object
+        sys.stderr = open(terminal, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - a descriptor, closed below
+    try:
+        yield
+    finally:
+        if sys.stderr is not ours:
+            sys.stderr.flush()
+            sys.stderr = ours
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 @contextlib.contextmanager

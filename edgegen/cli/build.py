@@ -9,8 +9,9 @@ from pathlib import Path
 
 EXAMPLES = """\
 example:
-  edgegen build SmolLM2-135M/ -o smollm2.task --recipe dynamic_wi8_afp32 \\
+  edgegen build TinyLlama-1.1B/ -o tinyllama.task --recipe dynamic_wi8_afp32 \\
       --prefill 16,128,512 --kv-cache-len 1280
+--prompt-{prefix,suffix}-{user,model,system} TEXT set the texts around each role.
 """
 
 # Prompt texts around each role, and the field of GenerationParameters that they set.
@@ -38,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=argparse.SUPPRESS)
     parser.add_argument("--no-check", action="store_true", help="skip the self-check")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
-    parser.epilog = "--prompt-{prefix,suffix}-{user,model,system} set the texts around each role."
 
 
 def run(arguments: argparse.Namespace) -> int:

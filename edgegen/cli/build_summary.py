@@ -28,8 +28,8 @@ def summary(made: Build, out: TextIO) -> None:
         markup=False,
     )
     table = Table("stage", box=None, pad_edge=False)
-    table.add_column("time [s]", justify="right")
-    table.add_column("peak memory [MiB]", justify="right")
+    table.add_column("time (s)", justify="right")
+    table.add_column("peak memory (MiB)", justify="right")
     for cost in made.stages:
         peak = cost.peak_memory_bytes
         table.add_row(

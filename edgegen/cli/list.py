@@ -9,6 +9,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+EXAMPLES = """\
+example:
+  edgegen list recipes
+"""
 KINDS = ("archs", "recipes", "runners")
 
 

@@ -1,0 +1,182 @@
+"""Running a bundle with LiteRT-LM, in a process of its own.
+
+    for piece in generate("model.task", GenerateRequest("Once upon a time")):
+        print(piece, end="", flush=True)
+
+The engine's process ends with the iteration, with its `with` block, with this process, or
+with its timeout, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgegen.bundle.engine_log import delegations, gpu_adapter
+from edgegen.bundle.engine_process import engine_process
+from edgegen.bundle.engine_types import (
+    Finish,
+    GenerateRequest,
+    GenerationResult,
+    Measurement,
+    MeasureRequest,
+)
+from edgegen.bundle.inspect import inspect_bundle
+from edgegen.bundle.task import Bundle, open_bundle
+from edgegen.errors import EngineError
+
+
+class Generation(Iterator[str]):
+    """Pieces of an answer as they come; the rest is known when they have all come.
+
+    Leaving the iteration early leaves the engine running until `close`, the end of a `with`
+    block, or the end of this object.
+    """
+
+    def __init__(self, pieces: Generator[str, None, GenerationResult]) -> None:
+        self._pieces = pieces
+        self._result: GenerationResult | None = None
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except StopIteration as end:
+            if end.value is not None:
+                self._result = end.value
+            raise
+
+    def result(self) -> GenerationResult:
+        """Wait for the end of the answer and return all of it.
+
+        Raises:
+            EngineError: the engine failed, or was closed before the end.
+        """
+        for _ in self:
+            pass
+        if self._result is None:
+            raise EngineError("the generation was closed before its end", "start it again")
+        return self._result
+
+    def close(self) -> None:
+        """End the engine's process if it still runs."""
+        self._pieces.close()
+
+    def __enter__(self) -> Generation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def generate(bundle: str | Path | Bundle, request: GenerateRequest) -> Generation:
+    """Generate text from a bundle.
+
+    Args:
+        bundle: A `.task` file or what `open_bundle` returned.
+        request: The prompt and how to answer it.
+
+    Returns:
+        An iterator of text pieces; its `result()` has the whole text and the timings.
+
+    Raises:
+        BundleError: the file is not a usable bundle.
+        EngineError: on iteration: the engine refused the bundle or the prompt, crashed, ran
+            out of time, or did not use the GPU that was asked for.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    kv_cache_len = inspect_bundle(opened.path, sha256=False).kv_cache_len
+    return Generation(_pieces(opened, request, kv_cache_len))
+
+
+def measure(bundle: str | Path | Bundle, request: MeasureRequest) -> Measurement:
+    """Run LiteRT-LM's own benchmark once, in a fresh process.
+
+    Raises:
+        BundleError: the file is not a usable bundle.
+        EngineError: the engine failed, or ran other counts than were asked for. LiteRT-LM
+            cuts counts to what fits and reports zeros after errors; neither passes here.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    message = {"action": "measure", "bundle": str(opened.path.resolve()), **asdict(request)}
+    with engine_process(message, request.timeout_s) as child:
+        for answer in child.answers():
+            child.note(answer)
+        done, log = child.finish(request.delegate)
+    measurement = Measurement(**done, delegations=delegations(log), gpu_adapter=gpu_adapter(log))
+    _check_measurement(measurement, request)
+    return measurement
+
+
+def _pieces(
+    bundle: Bundle, request: GenerateRequest, kv_cache_len: int | None
+) -> Generator[str, None, GenerationResult]:
+    text = []
+    with engine_process(_generate_message(bundle, request), request.timeout_s) as child:
+        for answer in child.answers():
+            if "piece" in answer:
+                text.append(answer["piece"])
+                yield answer["piece"]
+            child.note(answer)
+        done, log = child.finish(request.delegate)
+    finish: Finish = "stop_token"
+    if done["output_tokens"] >= request.max_output_tokens:
+        finish = "max_output_tokens"
+    elif kv_cache_len and done["prompt_tokens"] + done["output_tokens"] >= kv_cache_len:
+        finish = "kv_cache_full"
+    return GenerationResult(
+        text="".join(text),
+        finish=finish,
+        **done,
+        delegations=delegations(log),
+        gpu_adapter=gpu_adapter(log),
+    )
+
+
+def _generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any]:
+    parameters = bundle.parameters
+    turns = [request.prompt]
+    if request.apply_prompt_template:
+        # The texts after the prompt are a turn of their own to the engine.
+        turns = [
+            parameters.prompt_prefix_user + request.prompt,
+            parameters.prompt_suffix_user + parameters.prompt_prefix_model,
+        ]
+    greedy = request.temperature == 0
+    sampler = {
+        "temperature": request.temperature,
+        "top_k": 1 if greedy else request.top_k,
+        "top_p": 1.0 if greedy else request.top_p,
+        "seed": request.seed,
+    }
+    return {
+        **asdict(request),
+        "action": "generate",
+        "bundle": str(bundle.path.resolve()),
+        "sampler": sampler,
+        "turns": [turn for turn in turns if turn],
+    }
+
+
+def _check_measurement(found: Measurement, asked: MeasureRequest) -> None:
+    if (found.prefill_tokens, found.decode_tokens) != (asked.prefill_tokens, asked.decode_tokens):
+        raise EngineError(
+            f"the engine ran {found.prefill_tokens} prefill and {found.decode_tokens} decode "
+            f"tokens, expected {asked.prefill_tokens} and {asked.decode_tokens}",
+            "ask for fewer tokens: prompt and answer must fit the KV cache, and a stop token "
+            "ends the answer early",
+        )
+    rates = (found.init_ms, found.ttft_ms, found.prefill_tokens_per_s, found.decode_tokens_per_s)
+    if not all(math.isfinite(rate) and rate > 0 for rate in rates):
+        raise EngineError(
+            f"the engine reported a time or rate that cannot be: {rates}",
+            "run the benchmark again; -v shows the engine's log",
+        )

@@ -1,0 +1,193 @@
+"""Signatures, operations and weight sizes of a TFLite flatbuffer, through a memory map.
+
+Only tables are touched. Weights stay on disk, be they inside the flatbuffer or, as with
+models over 2 GB, behind it.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgegen.errors import BundleError
+
+# Types whose constants are weights; integers of 32 and 64 bits are shapes and indices.
+_WEIGHT_TYPES = frozenset(
+    ("FLOAT32", "FLOAT16", "BFLOAT16", "INT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
+)
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output.
+
+    Attributes:
+        dtype: TFLite's name, such as `FLOAT32`.
+        shape: Its dimensions.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """An entry point of the model.
+
+    Attributes:
+        name: `decode`, `prefill_128` and so on.
+        inputs: By name.
+        outputs: By name.
+        operations: How often each operation occurs, most frequent first.
+    """
+
+    name: str
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    operations: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class WeightStorage:
+    """The constants of one type.
+
+    Attributes:
+        dtype: TFLite's name, such as `INT8`.
+        tensors: How many there are, each stored buffer once.
+        elements: Their elements.
+        nbytes: Bytes they take, without quantization scales.
+    """
+
+    dtype: str
+    tensors: int
+    elements: int
+    nbytes: int
+
+
+def read_model(
+    path: Path, span: tuple[int, int]
+) -> tuple[tuple[Signature, ...], tuple[WeightStorage, ...]]:
+    """Read signatures and weight storage of the flatbuffer at `span` (offset, size) of a file.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    offset, size = span
+    try:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as whole,
+            whole[offset : offset + size] as data,
+        ):
+            return _read(data)
+    except (struct.error, IndexError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"the TFLite model in {path} is damaged: {error}",
+            "build, download or copy it again",
+        ) from error
+
+
+def _read(data: memoryview) -> tuple[tuple[Signature, ...], tuple[WeightStorage, ...]]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(data, 0)
+    types = _names(schema.TensorType)
+    operators = _operator_names(model, schema)
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    signatures = []
+    for i in range(model.SignatureDefsLength()):
+        definition = model.SignatureDefs(i)
+        graph = graphs[definition.SubgraphIndex()]
+        counts = Counter(_operations(graph, operators, schema))
+        signatures.append(
+            Signature(
+                name=_text(definition.SignatureKey()),
+                inputs=_tensors(graph, definition.Inputs, definition.InputsLength(), types),
+                outputs=_tensors(graph, definition.Outputs, definition.OutputsLength(), types),
+                operations=dict(counts.most_common()),
+            )
+        )
+    return tuple(signatures), _weights(model, graphs, types)
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+def _operator_names(model: Any, schema: Any) -> list[str]:
+    builtin = _names(schema.BuiltinOperator)
+    names = []
+    for i in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(i)
+        # Files from before there were 127 operators have the older field only.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = builtin.get(number, f"OPERATOR_{number}")
+        names.append(_text(code.CustomCode()) if name == "CUSTOM" else name)
+    return names
+
+
+def _operations(graph: Any, names: list[str], schema: Any) -> Iterator[str]:
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        name = names[operator.OpcodeIndex()]
+        if name == "STABLEHLO_COMPOSITE":
+            options = schema.StableHLOCompositeOptions()
+            table = operator.BuiltinOptions2()
+            options.Init(table.Bytes, table.Pos)
+            name = f"{name}:{_text(options.Name())}"
+        yield name
+
+
+def _tensors(graph: Any, item: Any, count: int, types: dict[int, str]) -> dict[str, TensorInfo]:
+    found = {}
+    for i in range(count):
+        entry = item(i)
+        tensor = graph.Tensors(entry.TensorIndex())
+        found[_text(entry.Name())] = TensorInfo(_dtype(tensor, types), _shape(tensor))
+    return dict(sorted(found.items()))
+
+
+def _weights(model: Any, graphs: list[Any], types: dict[int, str]) -> tuple[WeightStorage, ...]:
+    seen: set[int] = set()
+    tensors: Counter[str] = Counter()
+    elements: Counter[str] = Counter()
+    nbytes: Counter[str] = Counter()
+    for graph in graphs:
+        for i in range(graph.TensorsLength()):
+            tensor = graph.Tensors(i)
+            index = tensor.Buffer()
+            dtype = _dtype(tensor, types)
+            if index in seen or dtype not in _WEIGHT_TYPES:
+                continue
+            buffer = model.Buffers(index)
+            # Offset and size are set when the data lies behind the flatbuffer.
+            size = buffer.Size() if buffer.Offset() > 1 else buffer.DataLength()
+            if size == 0:
+                continue
+            seen.add(index)
+            tensors[dtype] += 1
+            elements[dtype] += math.prod(_shape(tensor))
+            nbytes[dtype] += size
+    return tuple(
+        WeightStorage(dtype, tensors[dtype], elements[dtype], size)
+        for dtype, size in nbytes.most_common()
+    )
+
+
+def _dtype(tensor: Any, types: dict[int, str]) -> str:
+    return types.get(tensor.Type(), f"TYPE_{tensor.Type()}")
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(int(tensor.Shape(i)) for i in range(tensor.ShapeLength()))
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8")

@@ -1,0 +1,184 @@
+"""The directory of a zip file that may have come from anywhere, read without trusting it.
+
+`zipfile` alone would read a directory of any size into memory and knows nothing of where a
+member's data lies, which is what mapping a model needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from edgegen.errors import BundleError
+
+MAX_MEMBERS = 64
+MAX_DIRECTORY_BYTES = 4 * 1024**2
+
+_LOCAL_HEADER = struct.Struct("<4s5HLLLHH")
+_LOCAL_MAGIC = b"PK\x03\x04"
+_END_MAGIC, _END64_MAGIC, _LOCATOR64_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+_END_BYTES, _LOCATOR64_BYTES, _MAX_COMMENT = 22, 20, 0xFFFF
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True)
+class Member:
+    """A stored member.
+
+    Attributes:
+        name: Its name in the zip.
+        offset: Byte of the file at which its data starts.
+        size: Bytes of data.
+    """
+
+    name: str
+    offset: int
+    size: int
+
+
+def read_members(path: Path) -> tuple[Member, ...]:
+    """Read the members of a zip file, all of which must be stored.
+
+    Raises:
+        BundleError: no such file, not a zip, cut off, compressed, or dangerous.
+    """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise BundleError(f"bundle {path} {found}, expected a .task file", "check the path")
+    with _damage(path), path.open("rb") as file:
+        size = path.stat().st_size
+        _check_directory_size(path, file, size)
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+        if len(infos) > MAX_MEMBERS:
+            raise BundleError(
+                f"{path} has {len(infos)} members, expected at most {MAX_MEMBERS}",
+                "this is an archive, but not a bundle",
+            )
+        members = tuple(_member(path, file, info, size) for info in infos)
+    names = [member.name for member in members]
+    if len(set(names)) < len(names):
+        raise BundleError(
+            f"{path} has several members of the same name: {', '.join(sorted(names))}",
+            "make the bundle again; engines would disagree about which one counts",
+        )
+    return members
+
+
+def read_member(path: Path, member: Member, limit: int) -> bytes:
+    """Read a whole member of at most `limit` bytes.
+
+    Raises:
+        BundleError: it is larger.
+    """
+    if member.size > limit:
+        raise BundleError(
+            f"member {member.name} of {path} has {member.size} bytes, expected at most {limit}",
+            "make the bundle again; this one is damaged or not a bundle",
+        )
+    with path.open("rb") as file:
+        file.seek(member.offset)
+        return file.read(member.size)
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what `zipfile` and `struct` raise on nonsense into `BundleError`."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        struct.error,
+        ValueError,
+        NotImplementedError,
+        EOFError,
+        IndexError,
+    ) as error:
+        raise BundleError(
+            f"{path} is damaged: {error}", "build, download or copy the bundle again"
+        ) from error
+
+
+def _check_directory_size(path: Path, file: IO[bytes], size: int) -> None:
+    """Refuse files without a directory, and directories too large to be a bundle's."""
+    head = file.read(8)
+    tail_at = max(0, size - _END_BYTES - _MAX_COMMENT - _LOCATOR64_BYTES)
+    file.seek(tail_at)
+    tail = file.read()
+    end = tail.rfind(_END_MAGIC)
+    if end < 0 or end + _END_BYTES > len(tail):
+        raise _no_directory(path, head, size)
+    (directory,) = struct.unpack_from("<L", tail, end + 12)
+    locator = end - _LOCATOR64_BYTES
+    if locator >= 0 and tail[locator : locator + 4] == _LOCATOR64_MAGIC:
+        (end64_at,) = struct.unpack_from("<Q", tail, locator + 8)
+        file.seek(min(end64_at, size))
+        end64 = file.read(56)
+        if end64[:4] == _END64_MAGIC:
+            (directory,) = struct.unpack_from("<Q", end64, 40)
+    if directory > MAX_DIRECTORY_BYTES:
+        raise BundleError(
+            f"{path} has a directory of {directory} bytes, expected at most {MAX_DIRECTORY_BYTES}",
+            "this is not a bundle, or it is damaged",
+        )
+
+
+def _no_directory(path: Path, head: bytes, size: int) -> BundleError:
+    if _LOCAL_MAGIC in head:  # MediaPipe's bundler puts four bytes of padding before it
+        return BundleError(
+            f"{path} ({size} bytes) is cut off: it begins as a zip but its directory, which "
+            "stands at the end, is missing",
+            "download or copy it again",
+        )
+    if head[4:] == b"TFL3":
+        return BundleError(
+            f"{path} is a bare TFLite model, expected a .task bundle",
+            "bundle it with a tokenizer first: edgegen build CHECKPOINT -o OUT.task",
+        )
+    if head == b"LITERTLM":
+        return BundleError(
+            f"{path} is a .litertlm file, expected a .task bundle",
+            "edgegen reads .task bundles",
+        )
+    return BundleError(
+        f"{path} ({size} bytes) is not a zip file, expected a .task bundle",
+        "pass the file that edgegen build wrote",
+    )
+
+
+def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, file_size: int) -> Member:
+    name = info.filename
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or ":" in name or not name:
+        raise BundleError(
+            f"{path} has a member named {name!r}, which would leave the folder it is extracted to",
+            "do not use this file; it was made to do harm",
+        )
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise BundleError(
+            f"member {name} of {path} is compressed, engines map stored members only",
+            "pack it again without compression (zip -0), or build it with edgegen",
+        )
+    if info.flag_bits & _ENCRYPTED:
+        raise BundleError(f"member {name} of {path} is encrypted", "pack it without a password")
+    file.seek(max(0, info.header_offset))
+    header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if info.header_offset < 0 or header[0] != _LOCAL_MAGIC:
+        raise BundleError(
+            f"{path} is damaged: there is no member at byte {info.header_offset}, where its "
+            f"directory says {name}",
+            "build, download or copy the bundle again",
+        )
+    offset = info.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
+    if offset + info.file_size > file_size:
+        raise BundleError(
+            f"{path} is cut off: member {name} ends at byte {offset + info.file_size}, the "
+            f"file at {file_size}",
+            "download or copy it again",
+        )
+    return Member(name, offset, info.file_size)

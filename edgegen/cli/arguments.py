@@ -1,0 +1,89 @@
+"""What several verbs share: argument types, text for a terminal, the engine's log."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import math
+import sys
+from collections.abc import Iterator
+
+from edgegen.bundle.engine_types import MAX_SEED
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    return _whole(text, 1, None)
+
+
+def seed(text: str) -> int:
+    """Parse a seed."""
+    return _whole(text, 0, MAX_SEED)
+
+
+def non_negative_float(text: str) -> float:
+    """Parse a number of at least 0."""
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Parse a number above 0."""
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def probability(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def safe_for_terminal(text: str) -> str:
+    """Return generated text; on a terminal without the characters that could take it over."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+@contextlib.contextmanager
+def show_engine_log(show: bool) -> Iterator[None]:
+    """Print the engine's log on stderr when it ends, if asked to."""
+    logger = logging.getLogger("edgegen.engine")
+    level, handler = logger.level, logging.StreamHandler(sys.stderr)
+    if show:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _whole(text: str, minimum: int, maximum: int | None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < minimum or (maximum is not None and value > maximum):
+        upper = "or more" if maximum is None else f"to {maximum}"
+        raise argparse.ArgumentTypeError(f"{text} is out of range, expected {minimum} {upper}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value

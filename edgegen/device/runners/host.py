@@ -1,0 +1,52 @@
+"""This machine: LiteRT-LM in a child process per run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgegen.bundle.engine import measure
+from edgegen.bundle.engine_types import Measurement, MeasureRequest
+from edgegen.bundle.task import Bundle
+from edgegen.device.samples import BenchSpec, DeviceFacts
+
+
+def describe() -> DeviceFacts:
+    """Return processor, memory and versions of this machine."""
+    return DeviceFacts(
+        name=_processor(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        system=f"{platform.system()} {platform.release()}",
+        engine=f"litert-lm {importlib.metadata.version('litert-lm-api')}",
+    )
+
+
+def measurements(bundle: Bundle, spec: BenchSpec) -> Iterator[Measurement]:
+    """Yield warm-up and kept runs.
+
+    The engine keeps prepared weights in a temporary folder that starts empty and is removed
+    at the end. Left to itself it would write them, as large as the model, beside the bundle.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgegen-bench-") as cache:
+        request = MeasureRequest(
+            prefill_tokens=spec.prefill_tokens,
+            decode_tokens=spec.decode_tokens,
+            delegate=spec.delegate,
+            threads=spec.threads,
+            cache_dir=Path(cache),
+            timeout_s=spec.timeout_s,
+        )
+        for _ in range(spec.warmup + spec.repeats):
+            yield measure(bundle, request)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()  # ARM's cpuinfo names no model

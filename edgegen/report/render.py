@@ -1,0 +1,127 @@
+"""Benchmarks and inspections as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from edgegen.bundle.flatbuffer import Signature, TensorInfo
+from edgegen.bundle.inspect import Inspection
+from edgegen.report.schema import BenchRecord
+from edgegen.report.stats import Summary
+from edgegen.report.tables import MIB, PLAIN_WIDTH, Part, mib, number, table, to_text
+
+# field of a sample -> what people read, its unit, and what to divide by
+_BENCH_ROWS = {
+    "init_ms": ("initialization", "ms", 1),
+    "ttft_ms": ("time to first token", "ms", 1),
+    "prefill_tokens_per_s": ("prefill", "tokens/s", 1),
+    "decode_tokens_per_s": ("decode", "tokens/s", 1),
+    "peak_rss_bytes": ("peak memory", "MiB", MIB),
+}
+
+
+def render_bench(record: BenchRecord, *, terminal: bool, width: int = PLAIN_WIDTH) -> str:
+    """Return a benchmark as a table.
+
+    Args:
+        record: What to show.
+        terminal: Whether the reader is a terminal.
+        width: Columns to use at most.
+    """
+    rows = [("initialization, first", number(record.first_init_ms), "", "", "1", "ms")]
+    for field, (label, unit, divisor) in _BENCH_ROWS.items():
+        rows.append((label, *_cells(record.summaries[field], divisor), unit))
+    columns = ("", ">median", ">mean", ">stddev", ">n", "unit")
+    parts: list[Part] = [
+        f"{record.bundle} ({mib(record.bundle_bytes)}), {record.test}",
+        _where(record),
+        "",
+        table(columns, rows, terminal=terminal),
+    ]
+    if record.gpu_adapter and "software" in record.gpu_adapter.lower():
+        parts += ["", "note: this GPU is emulated in software; its speeds mean nothing"]
+    return to_text(parts, terminal=terminal, width=width)
+
+
+def render_inspection(inspection: Inspection, *, terminal: bool, width: int = PLAIN_WIDTH) -> str:
+    """Return what a file holds as a few tables.
+
+    Args:
+        inspection: What to show.
+        terminal: Whether the reader is a terminal.
+        width: Columns to use at most.
+    """
+    parts: list[Part] = [
+        f"{inspection.path} ({inspection.format}, {mib(inspection.file_bytes)})",
+        *([f"sha256 {inspection.sha256}"] if inspection.sha256 else []),
+        "",
+    ]
+    if inspection.members:
+        rows = [(m.name, mib(m.size), str(m.offset)) for m in inspection.members]
+        parts += [table(("member", ">size", ">offset"), rows, terminal=terminal), ""]
+    if inspection.parameters:
+        settings = [(k, repr(v)) for k, v in vars(inspection.parameters).items() if v]
+        parts += [table(("parameter", "value"), settings, terminal=terminal), ""]
+    weights = [
+        (w.dtype, str(w.tensors), f"{w.elements:,}", mib(w.nbytes)) for w in inspection.weights
+    ]
+    columns = ("weights", ">tensors", ">elements", ">size")
+    parts += [table(columns, weights, terminal=terminal), ""]
+    for signature in inspection.signatures:
+        parts += [*_signature(signature, terminal), ""]
+    parts += [*_summary(inspection)]
+    return to_text(parts, terminal=terminal, width=width)
+
+
+def _where(record: BenchRecord) -> str:
+    threads = f", {record.threads} threads" if record.threads else ""
+    adapter = f" ({record.gpu_adapter})" if record.gpu_adapter else ""
+    device = f"{record.device['name']}, {record.device['cpus']} CPUs"
+    return f"{record.delegate}{adapter}{threads} on {device}, {record.device['engine']}"
+
+
+def _cells(summary: Summary, divisor: float) -> tuple[str, str, str, str]:
+    spread = "" if summary.stddev is None else number(summary.stddev / divisor)
+    return (
+        number(summary.median / divisor),
+        number(summary.mean / divisor),
+        spread,
+        str(summary.n),
+    )
+
+
+def _signature(signature: Signature, terminal: bool) -> Iterator[Part]:
+    rows = [
+        (kind, name, tensor.dtype, " ".join(map(str, tensor.shape)))
+        for kind, tensors in (("in", signature.inputs), ("out", signature.outputs))
+        for name, tensor in _layers_as_one(tensors)
+    ]
+    yield table((signature.name, "tensor", "dtype", "shape"), rows, terminal=terminal)
+    yield ", ".join(f"{name} {count}" for name, count in signature.operations.items())
+
+
+def _layers_as_one(tensors: Mapping[str, TensorInfo]) -> Iterator[tuple[str, TensorInfo]]:
+    """Yield tensors; those that differ in their layer number only are one, `name_{0..29}`."""
+    groups: dict[tuple[str, TensorInfo], list[str]] = {}
+    for name, tensor in tensors.items():
+        stem, _, layer = name.rpartition("_")
+        key = (stem, tensor) if layer.isdecimal() else (name, tensor)
+        groups.setdefault(key, []).append(layer if layer.isdecimal() else "")
+    for (stem, tensor), layers in groups.items():
+        if layers == [""]:
+            yield stem, tensor
+        elif len(layers) == 1:
+            yield f"{stem}_{layers[0]}", tensor
+        else:
+            yield f"{stem}_{{{min(layers, key=int)}..{max(layers, key=int)}}}", tensor
+
+
+def _summary(inspection: Inspection) -> Iterator[str]:
+    prefill = ", ".join(map(str, inspection.prefill_lens)) or "none"
+    yield (
+        f"prefill {prefill}; kv_cache_len {inspection.kv_cache_len}; "
+        f"{inspection.num_hidden_layers} layers; vocab_size {inspection.vocab_size}; "
+        f"{inspection.stored_parameters:,} stored parameters"
+    )
+    if inspection.provenance is not None:
+        yield "provenance: " + ", ".join(sorted(inspection.provenance))

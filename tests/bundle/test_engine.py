@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from edgegen.bundle import (
+    GenerateRequest,
+    MeasureRequest,
+    SentencePieceTokenizer,
+    engine_process,
+    generate,
+    measure,
+    open_bundle,
+    write_bundle,
+)
+from edgegen.bundle import task as task_module
+from edgegen.errors import BundleError, EngineError
+from tests.bundle.conftest import train_tokenizer
+
+PROMPT = "To be, or not to be"
+GREEDY = GenerateRequest(PROMPT, max_output_tokens=12)
+
+# Starts a child whose engine says one piece and is stuck, as native code may be.
+STUCK = (
+    "import sys, time; fd, *sys.path[:] = sys.argv[1:]; "
+    "from edgegen.bundle import engine_child; "
+    "engine_child._ACTIONS['generate'] = "
+    "lambda request, answer: (answer({'piece': 'x'}), time.sleep(600)); "
+    "engine_child.main(int(fd))"
+)
+
+
+def rebundle(task: Path, output: Path, **changes: object) -> Path:
+    """Write the bundle anew with other generation parameters or another tokenizer."""
+    bundle = open_bundle(task)
+    offset, size = bundle.model_span
+    model = output.with_suffix(".tflite")
+    model.write_bytes(task.read_bytes()[offset : offset + size])
+    tokenizer = changes.pop("tokenizer", bundle.tokenizer)
+    assert isinstance(tokenizer, SentencePieceTokenizer)
+    parameters = replace(bundle.parameters, **changes)  # type: ignore[arg-type]
+    return write_bundle(model, tokenizer, parameters, output).path
+
+
+def test_pieces_add_up_to_the_text(demo_task: Path) -> None:
+    generation = generate(demo_task, GREEDY)
+    pieces = list(generation)
+    result = generation.result()
+
+    assert "".join(pieces) == result.text
+    assert len(pieces) > 3
+    assert result.finish == "max_output_tokens"
+    assert result.output_tokens == 12
+    assert result.prompt_tokens == 1 + len(open_bundle(demo_task).tokenizer.encode(PROMPT))
+
+
+def test_what_it_took_is_told(demo_task: Path) -> None:
+    result = generate(demo_task, GREEDY).result()
+
+    assert result.init_ms > 0
+    assert result.ttft_ms > 0
+    assert result.decode_tokens_per_s > 0
+    # More than the model, less than this process, which holds torch and converters.
+    assert demo_task.stat().st_size < result.peak_rss_bytes < 500 * 1024**2
+    taken = {d.signature: d for d in result.delegations}
+    assert taken["decode"].delegate == "TfLiteXNNPackDelegate"
+    assert 0 < taken["decode"].nodes_delegated < taken["decode"].nodes_total
+    assert result.gpu_adapter is None
+
+
+def test_temperature_zero_and_top_k_one_are_both_greedy(demo_task_f32: Path) -> None:
+    texts = {
+        generate(demo_task_f32, replace(GREEDY, **sampling)).result().text
+        for sampling in (
+            {},
+            {"seed": 7},
+            {"top_k": 1000, "top_p": 1.0},
+            {"temperature": 1.5, "top_k": 1, "seed": 3},
+        )
+    }
+
+    assert len(texts) == 1
+
+
+def test_the_same_seed_gives_the_same_text_and_others_another(demo_task: Path) -> None:
+    def text(seed: int) -> str:
+        request = replace(GREEDY, temperature=1.5, top_k=500, top_p=1.0, seed=seed)
+        return generate(demo_task, request).result().text
+
+    assert text(1) == text(1)
+    assert len({text(seed) for seed in range(1, 5)}) > 1
+
+
+def test_the_prompt_template_is_put_around_the_prompt(demo_task_f32: Path, tmp_path: Path) -> None:
+    framed = rebundle(
+        demo_task_f32,
+        tmp_path / "framed.task",
+        prompt_prefix_user="KING:\n",
+        prompt_suffix_user="\n",
+        prompt_prefix_model="QUEEN:\n",
+    )
+    by_template = generate(framed, GREEDY).result()
+    by_hand = generate(
+        framed,
+        replace(GREEDY, prompt=f"KING:\n{PROMPT}\nQUEEN:\n", apply_prompt_template=False),
+    ).result()
+    raw = generate(framed, replace(GREEDY, apply_prompt_template=False)).result()
+
+    assert by_template.text == by_hand.text
+    assert by_template.prompt_tokens == by_hand.prompt_tokens > raw.prompt_tokens
+
+
+def test_a_stop_token_ends_the_answer(demo_task_f32: Path, tmp_path: Path) -> None:
+    pieces = list(generate(demo_task_f32, replace(GREEDY, max_output_tokens=40)))
+    tokenizer = open_bundle(demo_task_f32).tokenizer
+    names = [piece.replace(" ", "\u2581") for piece in pieces]  # SentencePiece's space
+    stop = next(name for name in names[4:] if tokenizer.piece_id(name) is not None)
+    stopping = rebundle(demo_task_f32, tmp_path / "stop.task", stop_tokens=("</s>", stop))
+
+    result = generate(stopping, replace(GREEDY, max_output_tokens=40)).result()
+
+    assert result.finish == "stop_token"
+    assert result.text == "".join(pieces[: names.index(stop)])
+
+
+def test_a_full_cache_ends_the_answer_and_is_told(demo_task: Path) -> None:
+    result = generate(demo_task, replace(GREEDY, max_output_tokens=100_000)).result()
+
+    assert result.finish in ("kv_cache_full", "stop_token")
+    if result.finish == "kv_cache_full":
+        assert result.prompt_tokens + result.output_tokens == 512
+
+
+def test_the_engine_reads_zip64_bundles(
+    demo_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a model over 2 GB gets, without the 2 GB.
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    large = rebundle(demo_task, tmp_path / "large.task")
+
+    assert b"PK\x06\x06" in large.read_bytes()  # the zip64 end of its directory
+    assert generate(large, GREEDY).result().text == generate(demo_task, GREEDY).result().text
+
+
+def test_nothing_is_left_beside_the_bundle(demo_task: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "model.task"
+    bundle.write_bytes(demo_task.read_bytes())
+    generate(bundle, GREEDY).result()
+    measure(bundle, MeasureRequest(prefill_tokens=16, decode_tokens=4))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["model.task"]
+
+
+def test_a_cache_folder_is_used_where_one_is_given(demo_task: Path, tmp_path: Path) -> None:
+    measure(demo_task, MeasureRequest(prefill_tokens=16, decode_tokens=4, cache_dir=tmp_path))
+
+    assert any(tmp_path.iterdir())
+
+
+def test_a_file_in_the_current_folder_is_not_imported(
+    demo_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "litert_lm", "edgegen"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+
+    assert generate(demo_task, GREEDY).result().text
+
+
+def test_the_benchmark_runs_the_counts_asked_for(demo_task: Path) -> None:
+    found = measure(demo_task, MeasureRequest(prefill_tokens=33, decode_tokens=9, threads=1))
+
+    assert (found.prefill_tokens, found.decode_tokens) == (33, 9)
+    numbers = asdict(found)
+    for name in ("init_ms", "ttft_ms", "prefill_tokens_per_s", "decode_tokens_per_s"):
+        assert numbers[name] > 0
+    assert found.peak_rss_bytes > demo_task.stat().st_size
+
+
+@pytest.mark.parametrize(("prefill", "decode"), [(500, 13), (512, 1), (2000, 1)])
+def test_counts_that_the_engine_cut_are_an_error(
+    demo_task: Path, prefill: int, decode: int
+) -> None:
+    with pytest.raises(EngineError, match=f"expected {prefill} and {decode}") as caught:
+        measure(demo_task, MeasureRequest(prefill, decode))
+    assert "fit the KV cache" in str(caught.value.hint)
+
+
+def test_a_prompt_that_does_not_fit_is_refused(demo_task: Path) -> None:
+    with pytest.raises(EngineError, match="fewer than the KV cache's 512") as caught:
+        generate(demo_task, replace(GREEDY, prompt="hello world " * 400)).result()
+    assert "--kv-cache-len" in str(caught.value.hint)
+
+
+def test_a_tokenizer_smaller_than_the_model_is_explained(demo_task: Path, tmp_path: Path) -> None:
+    small = SentencePieceTokenizer(Path("small"), train_tokenizer(300))
+    bundle = rebundle(demo_task, tmp_path / "small.task", tokenizer=small)
+    request = replace(GREEDY, max_output_tokens=200)
+    with pytest.raises(EngineError, match=r"token id \d+, but the bundle's tokenizer has 300"):
+        generate(bundle, request).result()
+
+
+def test_an_engine_that_aborts_is_explained_by_its_own_words(
+    demo_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # LiteRT-LM aborts on a bundle without start token, which is why none is written.
+    monkeypatch.setattr(task_module, "check_tokens", lambda parameters, tokenizer: None)
+    bundle = rebundle(demo_task, tmp_path / "startless.task", start_token="")
+    with pytest.raises(EngineError, match="killed by SIGABRT") as caught:
+        generate(bundle, GREEDY).result()
+    assert "out of bounds" in caught.value.message
+    assert "-v" in str(caught.value.hint)
+
+
+def test_a_file_that_is_no_bundle_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "x.task").write_text("hello")
+    for use in (
+        lambda: generate(tmp_path / "x.task", GREEDY),
+        lambda: measure(tmp_path / "x.task", MeasureRequest(1, 1)),
+    ):
+        with pytest.raises(BundleError, match="is not a zip file"):
+            use()
+
+
+def test_a_timeout_ends_the_engine(demo_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_process, "_START_CHILD", STUCK)
+    with pytest.raises(EngineError, match=r"not done after 0\.5 s") as caught:
+        generate(demo_task, replace(GREEDY, timeout_s=0.5)).result()
+    assert caught.value.hint
+    assert children() == []
+
+
+def test_leaving_early_ends_the_engine(demo_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_process, "_START_CHILD", STUCK)
+    with generate(demo_task, GREEDY) as generation:
+        assert next(generation) == "x"
+        assert len(children()) == 1
+
+    assert children() == []
+    with pytest.raises(EngineError, match="closed before its end"):
+        generation.result()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_engine_dies_with_its_parent(demo_task: Path, end: signal.Signals) -> None:
+    script = (
+        "from edgegen.bundle import GenerateRequest, engine_process, generate; "
+        f"engine_process._START_CHILD = {STUCK!r}; "
+        f"pieces = generate({str(demo_task)!r}, GenerateRequest('a')); "
+        "print(next(pieces), flush=True); next(pieces)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"x\n"
+        (engine,) = children(parent.pid)
+        parent.send_signal(end)
+        parent.wait(10)
+
+    assert wait_for(lambda: not alive(engine))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_output_tokens", 0),
+        ("temperature", -0.1),
+        ("top_k", 0),
+        ("top_p", 1.1),
+        ("seed", -1),
+        ("delegate", "npu"),
+        ("threads", 0),
+        ("timeout_s", 0),
+    ],
+)
+def test_impossible_requests_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} is {value!r}, expected"):
+        GenerateRequest("x", **{field: value})  # type: ignore[arg-type]
+
+
+def test_impossible_measurements_are_refused() -> None:
+    for counts in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="_tokens is 0, expected >= 1"):
+            MeasureRequest(*counts)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("software_gpu")
+def test_the_gpu_takes_everything_and_says_what_it_is(demo_task: Path) -> None:
+    result = generate(demo_task, replace(GREEDY, delegate="gpu", max_output_tokens=4)).result()
+
+    assert result.output_tokens == 4
+    assert "SwiftShader" in str(result.gpu_adapter)
+    taken = {d.signature: d for d in result.delegations}
+    assert sorted(taken) == ["decode", "prefill_128", "prefill_16", "prefill_32"]
+    for delegation in taken.values():
+        assert delegation.delegate == "LITERT_WEBGPU"
+        assert delegation.nodes_delegated == delegation.nodes_total
+        assert delegation.partitions == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("software_gpu")
+def test_float_weights_on_the_gpu_are_explained(demo_task_f32: Path) -> None:
+    with pytest.raises(EngineError, match="cannot look up a float embedding table") as caught:
+        generate(demo_task_f32, replace(GREEDY, delegate="gpu")).result()
+    assert "--recipe dynamic_wi8_afp32" in str(caught.value.hint)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("software_gpu")
+def test_weight_only_weights_on_the_gpu_are_explained(
+    demo_bundle: Callable[[str], Path],
+) -> None:
+    request = replace(GREEDY, delegate="gpu")
+    with pytest.raises(EngineError, match=r"crashed \(SIGSEGV\)") as caught:
+        generate(demo_bundle("weight_only_wi8_afp32"), request).result()
+    assert "--recipe dynamic_wi8_afp32" in str(caught.value.hint)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("software_gpu")
+def test_a_machine_without_gpu_is_told_apart(
+    demo_task: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VK_DRIVER_FILES", str(tmp_path / "none.json"))
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(tmp_path / "none.json"))
+    with pytest.raises(EngineError, match="finds no GPU on this machine") as caught:
+        generate(demo_task, replace(GREEDY, delegate="gpu")).result()
+    assert "--delegate cpu" in str(caught.value.hint)
+
+
+def children(parent: int | None = None) -> list[int]:
+    """Process ids of the running engine children of a process, this one by default."""
+    parent = parent or os.getpid()
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, fields = status.read_text().rsplit(")", 1)
+            command = (status.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields.split()[1]) == parent and b"engine_child" in command:
+            found.append(int(name.split(" ", 1)[0]))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgegen.bundle import inspect_bundle
+from edgegen.device import BenchRun
+from edgegen.report import bench_record, render_bench
+from edgegen.report.render import render_inspection
+from edgegen.report.tables import number
+
+
+def test_a_benchmark_is_told_in_plain_columns(run: BenchRun) -> None:
+    assert render_bench(bench_record(run), terminal=False) == (
+        "model.task (3.00 MiB), pp128+tg64\n"
+        "cpu, 4 threads on Processor 9, 8 CPUs, litert-lm 0.18.1\n"
+        "\n"
+        "                       median  mean  stddev  n  unit\n"
+        "initialization, first     250                1  ms\n"
+        "initialization           91.0  91.0    1.00  3  ms\n"
+        "time to first token      13.5  13.5    1.00  3  ms\n"
+        "prefill                  2100  2100     100  3  tokens/s\n"
+        "decode                   51.0  51.0    1.00  3  tokens/s\n"
+        "peak memory               101   101    1.00  3  MiB\n"
+    )
+
+
+def test_plain_text_has_no_control_characters_and_a_terminal_gets_some(run: BenchRun) -> None:
+    record = bench_record(run)
+
+    assert "\x1b" not in render_bench(record, terminal=False)
+    assert "\x1b" in render_bench(record, terminal=True)
+
+
+def test_one_sample_shows_no_spread(run: BenchRun) -> None:
+    record = bench_record(replace(run, samples=run.samples[:1]))
+
+    assert "decode                   50.0  50.0          1  tokens/s\n" in render_bench(
+        record, terminal=False
+    )
+
+
+def test_rates_of_a_software_gpu_carry_a_warning(run: BenchRun) -> None:
+    adapter = "SwiftShader Device (Subzero), adapterType=CPU / Software"
+    emulated = render_bench(bench_record(replace(run, gpu_adapter=adapter)), terminal=False)
+    real = render_bench(bench_record(replace(run, gpu_adapter="Adreno 750")), terminal=False)
+
+    assert adapter in emulated
+    assert "speeds mean nothing" in emulated
+    assert "speeds mean nothing" not in real
+
+
+def test_an_inspection_tells_what_the_file_holds(demo_task: Path) -> None:
+    inspection = inspect_bundle(demo_task)
+    text = render_inspection(inspection, terminal=False)
+
+    assert text.startswith(f"{demo_task} (task, ")
+    assert f"sha256 {inspection.sha256}\n" in text
+    assert "prefill 16, 32, 128; kv_cache_len 512; 4 layers; vocab_size 2048; " in text
+    assert "start_token  '<s>'" in text
+    assert "INT8" in text
+    # Layers that differ in their number only are one line.
+    assert "kv_cache_k_{0..3}  FLOAT32" in text
+    assert "kv_cache_k_2" not in text
+
+
+def test_provenance_is_listed_by_name(demo_task: Path) -> None:
+    inspection = replace(
+        inspect_bundle(demo_task, sha256=False), provenance={"recipe": "none", "inputs": {}}
+    )
+
+    assert render_inspection(inspection, terminal=False).endswith("provenance: inputs, recipe\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0123, "0.01"), (9.99, "9.99"), (10.0, "10.0"), (99.96, "100.0"), (1234.5, "1234")],
+)
+def test_numbers_keep_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
