@@ -1,0 +1,52 @@
+# `make` alone lists what there is. Everything happens in .venv; nothing else is touched.
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Written last, so that a setup that was cut short is done again.
+STAMP := $(VENV)/.setup-done
+WEB := tests/engines
+
+.PHONY: help setup demo test test-slow lint bench lock
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything in it (PYTHON=python3.12 picks the Python)
+
+demo: $(STAMP) ## convert the shipped tiny model, let it write verse, measure it
+	@mkdir -p build
+	$(BIN)/edgegen demo -o build/tiny-shakespeare.task --force
+
+test: $(STAMP) ## run the tests, but for those of more than a minute
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/check_files.py $$(git ls-files)
+
+bench: $(STAMP) ## measure the conversion of two real model shapes with random weights
+	$(BIN)/python benchmarks/convert.py
+
+# PYTHONS="python3.11 python3.12" locks these alone; each must be installed.
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+lock: $(STAMP) ## resolve requirements/lock-py3.X.txt anew
+	$(BIN)/python scripts/lock.py $(PYTHONS)
+
+# The lock must be that of the Python in .venv, which an earlier setup may have chosen.
+$(STAMP): pyproject.toml $(wildcard requirements/lock-*.txt) $(WEB)/package-lock.json
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@lock=requirements/lock-py$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
+	test -f $$lock || { echo "error: there is no $$lock"; \
+	  echo "hint: remove $(VENV), then: make setup PYTHON=python3.11"; exit 1; }; \
+	echo "installing what $$lock names; the first time takes minutes"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $$lock -e '.[dev]'
+	@if command -v npm > /dev/null; then npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund; \
+	else echo "note: no npm here, so the tests of MediaPipe's web engine will be skipped"; fi
+	@touch $@
