@@ -55,15 +55,18 @@ def trace_skeleton(checkpoint: Path, spec: ExportSpec) -> dict[str, bytes]:
 
 def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:
     command = [sys.executable, "-m", "edgegen.convert.skeleton_worker"]
-    with stage("trace", signatures, "signatures") as advance, log.open("wb") as errors:
+    with (
+        stage("trace", signatures, "signatures") as advance,
+        log.open("wb") as errors,
         # A session of its own, so that the worker and its children end together.
-        worker = subprocess.Popen(
+        subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-        )
+        ) as worker,
+    ):
         try:
             assert worker.stdin is not None
             assert worker.stdout is not None
@@ -76,7 +79,6 @@ def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
     if status != 0:
         raise _failure(status, log.read_text(errors="replace"))
 

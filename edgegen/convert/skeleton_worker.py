@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # A traced signature peaks at about half a gigabyte; more at once would trade memory for
 # little time.
@@ -24,6 +24,9 @@ MAX_PARALLEL = 4
 def main() -> int:
     """Run the job on stdin; 0 when every signature was written."""
     job = json.loads(sys.stdin.buffer.read())
+    # The converter reports its progress on stdout, where only finished signatures belong.
+    finished = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     from edgegen.author import author_model, open_checkpoint
     from edgegen.convert.spec import ExportSpec
     from edgegen.convert.trace import trace_signature
@@ -38,10 +41,10 @@ def main() -> int:
     def write(name: str, tokens: int) -> None:
         Path(job["out"], f"{name}.tflite").write_bytes(trace_signature(model, spec, name, tokens))
 
-    return _fork_each(spec.signatures, write)
+    return _fork_each(spec.signatures, write, finished)
 
 
-def _fork_each(signatures: Mapping[str, int], write: Any) -> int:
+def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> int:
     # Forked, so that the imports and the authored module are paid for once. This process has
     # run no parallel code yet, which is what makes that safe.
     context = multiprocessing.get_context("fork")
@@ -62,7 +65,7 @@ def _fork_each(signatures: Mapping[str, int], write: Any) -> int:
                 if child.exitcode is not None and child.exitcode < 0:
                     print(f"signature {name} died of signal {-child.exitcode}", file=sys.stderr)
                 return 1
-            print(name, flush=True)
+            print(name, file=finished)
     return 0
 
 

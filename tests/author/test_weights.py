@@ -1,0 +1,89 @@
+"""Weight accounting: nothing missing, nothing left over, every shape right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import edgegen
+from edgegen.author.weights import Drop, Rename, resolve
+from edgegen.errors import WeightsError
+from tests.hf import save_checkpoint, tiny_config
+
+
+def change(folder: Path, **tensors: torch.Tensor | None) -> Path:
+    """Replace, add or (with None) remove stored tensors; `__` in a name stands for a dot."""
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    for name, tensor in tensors.items():
+        state.pop(name.replace("__", "."), None)
+        if tensor is not None:
+            state[name.replace("__", ".")] = tensor
+    save_file(state, path)
+    return folder
+
+
+def author(folder: Path):
+    return edgegen.author_model(edgegen.open_checkpoint(folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path, tiny_config())
+    return tmp_path
+
+
+def test_every_problem_is_listed_with_shapes(folder: Path) -> None:
+    change(
+        folder,
+        model__norm__weight=None,
+        model__layers__0__self_attn__sinks=torch.zeros(6),
+        model__layers__1__mlp__up_proj__weight=torch.zeros(3, 4),
+    )
+
+    with pytest.raises(WeightsError) as raised:
+        author(folder)
+
+    message = raised.value.message
+    assert "1 stored tensors are not used, 1 parameters are not filled, 1 have another" in message
+    assert "unused   model.layers.0.self_attn.sinks  [6]" in message
+    assert "missing  norm.weight  [96]" in message
+    assert "shape    layers.1.mlp.up_proj.weight  is [3, 4], expected [128, 96]" in message
+
+
+def test_a_long_list_is_shortened(folder: Path) -> None:
+    change(folder, **{f"extra{i}": torch.zeros(1) for i in range(30)})
+    with pytest.raises(WeightsError, match=r"\.\.\. 10 more"):
+        author(folder)
+
+
+def test_dropped_tensors_are_dropped_for_a_reason(folder: Path) -> None:
+    change(
+        folder,
+        lm_head__weight=torch.zeros(96, 96),
+        model__layers__0__self_attn__rotary_emb__inv_freq=torch.zeros(16),
+    )
+    assert "lm_head.weight" not in author(folder).sources
+
+
+def test_an_untied_model_needs_its_head(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, tiny_config(tie_word_embeddings=False))
+    change(tmp_path, lm_head__weight=None)
+    with pytest.raises(WeightsError, match=r"missing  lm_head\.weight"):
+        author(tmp_path)
+
+
+def test_placeholders_match_numbers_only(folder: Path) -> None:
+    tensors = edgegen.open_checkpoint(folder).tensors
+    name = "model.layers.1.input_layernorm.weight"
+    entry = tensors[name]
+    weight_map = (Rename("l.{i}.w", "model.layers.{i}.input_layernorm.weight"),)
+
+    assert resolve(weight_map, {"l.1.w": (96,)}, {name: entry})["l.1.w"] is entry
+    with pytest.raises(WeightsError):
+        resolve(weight_map, {"l.one.w": (96,)}, {name: entry})
+    with pytest.raises(WeightsError, match="unused"):
+        resolve((Drop("model.layers.{i}.bias", "x"),), {}, {name: entry})

@@ -1,0 +1,57 @@
+"""Bundles of the shipped model, built once for all tests that need one."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgegen import demo
+from tests.engines.swiftshader import swiftshader_environment
+
+# Third parties print and phone home by default; tests want neither.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The shipped model as a `.task`, for each recipe; built when first asked for."""
+    folder = tmp_path_factory.mktemp("demo")
+
+    @functools.cache
+    def build_once(recipe: str) -> Path:
+        from edgegen.pipeline import build
+
+        made = build(
+            demo.CHECKPOINT,
+            folder / f"{recipe}.task",
+            prefill_lens=demo.PREFILL_LENS,
+            kv_cache_len=demo.KV_CACHE_LEN,
+            recipe=recipe,
+        )
+        return made.bundle.path
+
+    return build_once
+
+
+@pytest.fixture(scope="session")
+def demo_task(demo_bundle: Callable[[str], Path]) -> Path:
+    """The int8 demo bundle."""
+    return demo_bundle("dynamic_wi8_afp32")
+
+
+@pytest.fixture(scope="session")
+def demo_task_f32(demo_bundle: Callable[[str], Path]) -> Path:
+    """The float32 demo bundle."""
+    return demo_bundle("none")
+
+
+@pytest.fixture
+def software_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the GPU delegate find Vulkan in software, and no other driver."""
+    for name, value in swiftshader_environment().items():
+        monkeypatch.setenv(name, value)

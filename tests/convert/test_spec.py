@@ -1,0 +1,64 @@
+"""Which signatures may be asked for, and how the engines would use them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from edgegen.convert import ExportSpec
+from edgegen.convert.spec import check_spec, prefill_chunks
+from edgegen.errors import ConversionError
+
+
+def test_signatures_are_named_as_the_runtimes_look_for_them() -> None:
+    assert ExportSpec((128, 16, 16), 256).signatures == {
+        "prefill_128": 128,
+        "prefill_16": 16,
+        "decode": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chunks"),
+    # Seen in LiteRT-LM's log, by which signatures it prepares.
+    [(16, [16]), (17, [16, 16]), (33, [32, 16]), (128, [128]), (161, [128, 32, 16])],
+)
+def test_prompts_are_cut_as_litert_lm_does(prompt: int, chunks: list[int]) -> None:
+    assert [length for _, length in prefill_chunks(prompt, (16, 32, 128))] == chunks
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "hint"),
+    [
+        (ExportSpec((), 64), "prefill lengths are []", "--prefill"),
+        (ExportSpec((0, 8), 64), "prefill lengths are [0, 8]", "--prefill"),
+        (
+            ExportSpec((128,), 64),
+            "prefill length 128 is longer than the KV cache of 64",
+            "--kv-cache-len 128",
+        ),
+        (ExportSpec((8,), 512), "longer than the 256 positions", "--kv-cache-len 256"),
+        (ExportSpec((100,), 250), "past the KV cache of 250", "--kv-cache-len 300"),
+    ],
+)
+def test_impossible_signatures_are_refused(spec: ExportSpec, found: str, hint: str) -> None:
+    with pytest.raises(ConversionError) as raised:
+        check_spec(spec, 256)
+    assert found in raised.value.message
+    assert hint in (raised.value.hint or "")
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(1, 120))
+def test_no_accepted_prompt_overruns_the_cache(lens: list[int], cache: int) -> None:
+    spec = ExportSpec(tuple(lens), cache)
+    try:
+        check_spec(spec, 10_000)
+    except ConversionError:
+        assume(False)
+    for prompt in range(1, cache):
+        chunks = prefill_chunks(prompt, spec.prefill_lens)
+        assert all(start + length <= cache for start, length in chunks)
+        covered = [start for start, _ in chunks] + [prompt]
+        assert covered[0] == 0
+        assert all(0 < b - a <= n for (a, n), b in zip(chunks, covered[1:], strict=True))
