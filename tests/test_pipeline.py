@@ -167,7 +167,7 @@ def small_tokenizer(path: Path) -> None:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["to be or not to be"] * 9),
         model_prefix=str(path / "tokenizer"),
-        vocab_size=20,
+        vocab_size=11,
         minloglevel=2,
     )
 
@@ -235,7 +235,7 @@ def test_lengths_that_are_not_numbers_are_a_usage_error(folder: Path, tmp_path: 
 
 def test_a_file_size_limit_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
     done = edgegen_build(folder, "-o", tmp_path / "m.task", "--prefill", "8", preexec_fn=limit)
     expect_error(done, "no space left while writing")
@@ -244,10 +244,10 @@ def test_a_file_size_limit_leaves_nothing_behind(folder: Path, tmp_path: Path) -
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 600 kB."""
+    """A file system with room for 400 kB."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(mounted)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(mounted)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
         pytest.skip("mounting a small disk needs root")
     yield mounted

@@ -28,6 +28,9 @@ MODEL_ALIGNMENT = 16384
 MAX_METADATA_BYTES = 1024**2
 TFLITE_IDENTIFIER = b"TFL3"  # at byte 4 of every TFLite file
 
+# MediaPipe's own bundler happens to begin with these bytes, and its web engine takes a file for
+# a `.task` only if the zip's signature stands after them. To a zip reader they are nothing.
+_LEAD = bytes(4)
 _COPY_BYTES = 4 * 1024**2
 # Zip's own earliest date: the bytes depend on the content alone.
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -113,7 +116,8 @@ def write_bundle(
     with (
         stage("bundle", total, "B") as advance,
         atomic_output(target, force=force) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+        temporary.open("wb") as file,
+        _archive(file) as archive,
     ):
         with model.open("rb") as source:
             _store(archive, TASK_MODEL, model_size, source, advance)
@@ -145,6 +149,11 @@ def open_bundle(path: str | Path) -> Bundle:
         )
     metadata = read_member(source, bundle.member(TASK_METADATA), MAX_METADATA_BYTES)
     return Bundle(source, members, parse_metadata(metadata))
+
+
+def _archive(file: IO[bytes]) -> zipfile.ZipFile:
+    file.write(_LEAD)
+    return zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
 
 
 def _tflite_size(path: Path) -> int:

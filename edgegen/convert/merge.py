@@ -46,6 +46,8 @@ def merge_signatures(parts: Mapping[str, bytes]) -> Any:
             merged.subgraphs.append(subgraph)
         for definition in part.signatureDefs:
             definition.subgraphIndex += base
+            # The engines' logs call a signature by its subgraph's name.
+            merged.subgraphs[definition.subgraphIndex].name = signature.encode()
             merged.signatureDefs.append(definition)
         if base == 0:
             # Version, description and metadata say which converter made the parts: the same.
@@ -57,8 +59,12 @@ def merge_signatures(parts: Mapping[str, bytes]) -> Any:
 
 
 def _add_buffer(model: Any, known: dict[bytes, int], buffer: Any) -> int:
-    """Return the index of a buffer with that content; empty ones are all number 0."""
-    if buffer.data is None or len(buffer.data) == 0:
+    """Return the index of a buffer with that content; those without data are all number 0.
+
+    No data and data of no length differ: the second is a constant (the shape of a scalar),
+    and the GPU delegates refuse a RESHAPE whose shape is not one.
+    """
+    if buffer.data is None:
         return 0
     content = bytes(buffer.data)
     if content not in known:

@@ -61,11 +61,10 @@ class Graphs:
 
     def data(self, tensor: Any) -> bytes | None:
         buffer = self.model.buffers[tensor.buffer]
-        if buffer.data is not None and len(buffer.data):
-            return bytes(buffer.data)
         if buffer.offset and buffer.offset > 1:
             return self.content[buffer.offset : buffer.offset + buffer.size]
-        return None
+        # None is a value computed at run time; data of no length is a constant.
+        return None if buffer.data is None else bytes(buffer.data)
 
     def code(self, operator: Any) -> tuple[Any, ...]:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -81,6 +80,8 @@ def _compare(left: Graphs, right: Graphs, name: str) -> list[str]:
             found.append(f"{kind} {names[0]} and {names[1]}")
     graph_a = left.model.subgraphs[a.subgraphIndex]
     graph_b = right.model.subgraphs[b.subgraphIndex]
+    if graph_a.name != graph_b.name:
+        found.append(f"subgraph names {graph_a.name!r} and {graph_b.name!r}")
     codes_a = [left.code(op) for op in graph_a.operators]
     codes_b = [right.code(op) for op in graph_b.operators]
     if codes_a != codes_b:

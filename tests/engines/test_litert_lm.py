@@ -29,6 +29,9 @@ Be not her maid, since she is envious;
 Her vestal livery is but sick and green
 And none but fools do wear it; cast it off.
 It is my lady, O, it is my love!
+O, that she knew she were! She speaks, yet she says nothing: what of that?
+Her eye discourses; I will answer it.
+I am too bold, 'tis not to me she speaks.
 """
 # Number of tokens with the start token -> why that number. Prefill has 16, 32 and 128.
 LENGTHS = {
