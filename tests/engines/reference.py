@@ -30,6 +30,10 @@ class Greedy:
     margins: tuple[float, ...]
     text: str
 
+    def sure(self, margin: float) -> int:
+        """Count the tokens before the first near tie, which other rounding may decide."""
+        return next((i for i, m in enumerate(self.margins) if m < margin), len(self.ids))
+
 
 @dataclass
 class Reference:

@@ -42,7 +42,8 @@ LENGTHS = {
     17: "one more: a second, padded call",
     128: "exactly the largest bucket",
     145: "longer than the largest bucket",
-    161: "three buckets",
+    161: "three buckets, the last one padded",
+    176: "three buckets, all of them full",
 }
 
 
@@ -74,11 +75,11 @@ def test_float_bundle_says_what_transformers_says(
 # Least top-1 agreement and most KL (nats) with float weights on 1 000 tokens of verse.
 # Measured: see the table in docs/architecture.md.
 QUALITY = {
-    "none": (1.0, 1e-8),
-    "fp16": (0.99, 1e-4),
-    "weight_only_wi8_afp32": (0.95, 0.01),
-    "dynamic_wi8_afp32": (0.95, 0.01),
-    "dynamic_wi4b32_afp32": (0.75, 0.3),
+    "none": (1.0, 1e-9),
+    "fp16": (0.999, 1e-6),
+    "weight_only_wi8_afp32": (0.97, 5e-4),
+    "dynamic_wi8_afp32": (0.96, 2e-3),
+    "dynamic_wi4b32_afp32": (0.88, 0.03),
 }
 
 
@@ -132,7 +133,7 @@ GPU_RECIPES = [name for name, recipe in RECIPES.items() if "gpu" in recipe.deleg
 @pytest.mark.gpu
 @pytest.mark.usefixtures("software_gpu")
 @pytest.mark.parametrize("recipe", GPU_RECIPES)
-@pytest.mark.parametrize("length", [9, 49, 161])
+@pytest.mark.parametrize("length", [9, 49, 176])
 def test_gpu_delegate_says_what_torch_says_with_the_stored_weights(
     demo_bundle: Callable[[str], Path],
     folder: Path,
@@ -156,7 +157,10 @@ def test_gpu_delegate_says_what_torch_says_with_the_stored_weights(
     generation = generate(demo_bundle(recipe), request)
     text = "".join(generation)
 
-    assert text == grid.greedy(prompt, 32).text
+    expected = grid.greedy(prompt, 32)
+    sure = expected.sure(margin=2e-3)  # float32 on both sides, summed in another order
+    assert sure >= 6
+    assert text.startswith(grid.tokenizer.decode(list(expected.ids[:sure])))
     gpu = [d for d in generation.result().delegations if "GPU" in d.delegate]
     assert gpu
     assert all(d.nodes_delegated == d.nodes_total and d.partitions == 1 for d in gpu)
