@@ -34,6 +34,11 @@ class Greedy:
         """Count the tokens before the first near tie, which other rounding may decide."""
         return next((i for i, m in enumerate(self.margins) if m < margin), len(self.ids))
 
+    def agrees_with(self, text: str, tokenizer: SentencePieceTokenizer) -> int:
+        """Count the leading tokens that `text` spells, too."""
+        spelled = (tokenizer.decode(list(self.ids[: n + 1])) for n in range(len(self.ids)))
+        return next((n for n, t in enumerate(spelled) if not text.startswith(t)), len(self.ids))
+
 
 @dataclass
 class Reference:

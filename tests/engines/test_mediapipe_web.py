@@ -6,7 +6,7 @@ import edgegen
 from edgegen import demo
 from edgegen.convert import ExportSpec
 from tests.engines.mediapipe_web import WebEngineError, generate_in_browser, texts_in_browser
-from tests.engines.reference import with_weights
+from tests.engines.reference import Reference, with_weights
 
 pytestmark = pytest.mark.web
 
@@ -45,16 +45,29 @@ def test_a_missing_bundle_is_named(tmp_path: Path):
         generate_in_browser(tmp_path / "absent.task", [], max_tokens=16, output_tokens=4)
 
 
-def test_its_float32_tokens_are_those_of_torch_with_the_stored_weights(
-    demo_task: Path, tmp_path: Path
-):
-    """Its usual precision is float16, which may part at a near tie; float32 must not."""
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Torch with the weights of the int8 bundle: what a GPU engine computes with."""
     model = edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
-    tflite = edgegen.convert_model(model, tmp_path / "m.tflite", spec=ExportSpec((16,), 64))
-    grid = with_weights(demo.CHECKPOINT, tflite.grid_sources)
+    output = tmp_path_factory.mktemp("grid") / "m.tflite"
+    tflite = edgegen.convert_model(model, output, spec=ExportSpec((16,), 64))
+    return with_weights(demo.CHECKPOINT, tflite.grid_sources)
 
+
+def test_its_float32_tokens_are_those_of_torch(demo_task: Path, grid: Reference):
     texts = texts_in_browser(
         demo_task, PROMPTS, max_tokens=KV_CACHE_LEN, output_tokens=48, force_f32=True
     )
 
     assert texts == [grid.greedy(prompt, 48).text for prompt in PROMPTS]
+
+
+def test_its_float16_tokens_part_from_torchs_at_near_ties_only(demo_task: Path, grid: Reference):
+    """Its usual precision. Where the texts part, the two best logits must be close together."""
+    texts = texts_in_browser(demo_task, PROMPTS, max_tokens=KV_CACHE_LEN, output_tokens=48)
+
+    for prompt, text in zip(PROMPTS, texts, strict=True):
+        expected = grid.greedy(prompt, 48)
+        same = expected.agrees_with(text, grid.tokenizer)
+        print(f"{prompt!r}: {same} of {len(expected.ids)} tokens are torch's")
+        assert same == len(expected.ids) or expected.margins[same] < 0.02
