@@ -22,6 +22,10 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
         raise OutputError(
             f"output {path} is a folder, expected a file name", "name the file inside it"
         )
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"output {path} is not an ordinary file", "name a file that may be replaced"
+        )
     if path.exists() and not force:
         raise OutputError(
             f"output {path} exists", "pass --force to replace it, or choose another name"
@@ -51,12 +55,23 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         with disk_errors(path):
             yield temporary
-            _sync(temporary)
             temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-            _sync(path.parent)
+            publish(temporary, path, force=force)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish(finished: Path, path: Path, *, force: bool) -> None:
+    """Give a finished file on the same disk its final name, durably.
+
+    Raises:
+        OutputError: `path` came to exist meanwhile and `force` is false, or the disk refused.
+    """
+    with disk_errors(path):
+        _sync(finished)
+        refuse_overwrite(path, force=force)
+        finished.replace(path)
+        _sync(path.parent)
 
 
 @contextlib.contextmanager

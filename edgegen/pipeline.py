@@ -18,10 +18,12 @@ from edgegen.bundle import (
     open_tokenizer,
     write_bundle,
 )
+from edgegen.bundle.task import check_bundle_name
 from edgegen.convert import ExportSpec, TfliteModel, convert_model
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import check_spec
-from edgegen.files import disk_errors, refuse_overwrite
+from edgegen.errors import OutputError, TokenizerError
+from edgegen.files import disk_errors, publish, refuse_overwrite
 from edgegen.metering import StageCost, StageMeter
 from edgegen.provenance import hash_files, provenance_path, write_provenance
 from edgegen.self_check import SelfCheck, self_check
@@ -96,29 +98,33 @@ def build(
             can be known before the long work starts is found before it.
     """
     path = Path(output)
-    refuse_overwrite(path, force=force)
-    refuse_overwrite(provenance_path(path), force=force)
+    for target in (path, provenance_path(path)):
+        refuse_overwrite(target, force=force)
+    check_bundle_name(path)
     meter = StageMeter()
     with meter.measure("author"):
         find_recipe(recipe)
         model = author_model(open_checkpoint(checkpoint))
         spec = _spec(model, prefill_lens, kv_cache_len)
         check_spec(spec, model.config.max_position_embeddings)
+        _refuse_inputs(path, model.checkpoint.path)
         tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
+        _require_known_ids(tokenizer, model.config.vocab_size)
         generation = generation_parameters(model.checkpoint, tokenizer, **(parameters or {}))
     with disk_errors(path):
         # Beside the output, so that the finished files move there by name alone.
         scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     with scratch as name:
-        made, checked, record = _make(
-            model, tokenizer, generation, Path(name), spec, recipe, check, meter
-        )
-        provenance = write_provenance(path, record, force=force)
-        with disk_errors(path):
-            made.path.replace(path)
+        prepared = _Prepared(model, tokenizer, generation, spec, recipe)
+        made, checked, record = _make(prepared, Path(name), meter, check=check)
+        sidecar = Path(name) / "provenance.json"
+        write_provenance(sidecar, record)
+        # Both are finished: from here on there are only names to give.
+        publish(made.path, path, force=force)
+        publish(sidecar, provenance_path(path), force=force)
     return Build(
         bundle=open_bundle(path),
-        provenance=provenance,
+        provenance=provenance_path(path),
         parameter_count=model.parameter_count,
         checkpoint_bytes=model.checkpoint.nbytes,
         spec=spec,
@@ -142,22 +148,44 @@ def _spec(
     return ExportSpec(tuple(prefill_lens), cache)
 
 
+def _refuse_inputs(output: Path, checkpoint: Path) -> None:
+    """Raise `OutputError` if the output would replace a file of its own checkpoint."""
+    if output.exists() and output.resolve().parent == checkpoint.resolve():
+        raise OutputError(
+            f"output {output} is a file of the checkpoint itself", "choose another name"
+        )
+
+
+def _require_known_ids(tokenizer: SentencePieceTokenizer, vocab_size: int) -> None:
+    if tokenizer.vocab_size > vocab_size:
+        raise TokenizerError(
+            f"the tokenizer has {tokenizer.vocab_size} pieces, the model knows {vocab_size} only",
+            "text could become tokens that the model has no embedding for; use the tokenizer "
+            "that the model was trained with",
+        )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known, and was checked, before the long work."""
+
+    model: AuthoredModel
+    tokenizer: SentencePieceTokenizer
+    generation: GenerationParameters
+    spec: ExportSpec
+    recipe: str
+
+
 def _make(
-    model: AuthoredModel,
-    tokenizer: SentencePieceTokenizer,
-    generation: GenerationParameters,
-    scratch: Path,
-    spec: ExportSpec,
-    recipe: str,
-    check: bool,
-    meter: StageMeter,
+    prepared: _Prepared, scratch: Path, meter: StageMeter, *, check: bool
 ) -> tuple[Bundle, SelfCheck | None, dict[str, Any]]:
+    model, tokenizer, recipe = prepared.model, prepared.tokenizer, prepared.recipe
     with meter.measure("convert"):
         tflite: TfliteModel = convert_model(
-            model, scratch / "model.tflite", spec=spec, recipe=recipe
+            model, scratch / "model.tflite", spec=prepared.spec, recipe=recipe
         )
     with meter.measure("bundle"):
-        bundle = write_bundle(tflite.path, tokenizer, generation, scratch / "bundle.task")
+        bundle = write_bundle(tflite.path, tokenizer, prepared.generation, scratch / "bundle.task")
     checked = None
     if check:
         with meter.measure("check"):
@@ -172,8 +200,8 @@ def _make(
                 "sha256": hash_files(inputs, "hash checkpoint"),
             },
             "recipe": recipe,
-            "spec": asdict(spec),
-            "generation_parameters": asdict(generation),
+            "spec": asdict(prepared.spec),
+            "generation_parameters": asdict(prepared.generation),
             "bundle_sha256": hash_files([bundle.path], "hash bundle")[bundle.path.name],
             "check": None if checked is None else asdict(checked),
             "stages": [asdict(cost) for cost in meter.costs],

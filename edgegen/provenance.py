@@ -63,10 +63,8 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def write_provenance(bundle: Path, record: Mapping[str, Any], *, force: bool = False) -> Path:
-    """Write `record` beside `bundle`, with schema and tool versions added."""
-    path = provenance_path(bundle)
+def write_provenance(path: Path, record: Mapping[str, Any]) -> None:
+    """Write `record` to `path`, with schema and tool versions added."""
     content = {"schema": SCHEMA, "tools": tool_versions(), **record}
-    with atomic_output(path, force=force) as temporary:
+    with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path

@@ -48,7 +48,8 @@ def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceToke
         EngineError: logits depart from torch's by more than the recipe's rounding of
             activations explains, or LiteRT-LM says something else than the model.
     """
-    prompt = _prompt(bundle, tflite, tokenizer)
+    generated = min(_GENERATED, tflite.spec.kv_cache_len // 2)
+    prompt = _prompt(tokenizer, tflite.spec.kv_cache_len - generated - 1)
     start = tokenizer.piece_id(bundle.parameters.start_token)
     tokens = [*([] if start is None else [start]), *tokenizer.encode(prompt)]
     threads = len(os.sched_getaffinity(0))
@@ -65,9 +66,10 @@ def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceToke
             "this is a fault of edgegen or of a runtime; please report it with the checkpoint's "
             "config.json. --no-check writes the bundle all the same",
         )
-    ids, sure = _greedy(session, found[-1])
+    ids, sure = _greedy(session, found[-1], generated)
+    del session  # the engine is about to load the model, too
     request = GenerateRequest(
-        prompt, max_output_tokens=_GENERATED, apply_prompt_template=False, threads=threads
+        prompt, max_output_tokens=generated, apply_prompt_template=False, threads=threads
     )
     generation = generate(bundle, request)
     text = "".join(generation)
@@ -81,25 +83,27 @@ def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceToke
     return SelfCheck(parity, prompt, text)
 
 
-def _prompt(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceTokenizer) -> str:
-    """Cut the text so that prompt and answer fit the cache; keep two tokens at least."""
-    room = tflite.spec.kv_cache_len - _GENERATED - 1
-    words = _TEXT.split(" ")
-    while len(words) > 1 and len(tokenizer.encode(" ".join(words))) > room:
-        words.pop()
-    return " ".join(words)
+def _prompt(tokenizer: SentencePieceTokenizer, room: int) -> str:
+    """Cut the text to `room` tokens."""
+    text = _TEXT
+    while len(tokenizer.encode(text)) > room:
+        text = text[:-1]
+    return text
 
 
-def _greedy(session: TfliteSession, logits: npt.NDArray[np.float32]) -> tuple[list[int], int]:
+def _greedy(
+    session: TfliteSession, logits: npt.NDArray[np.float32], count: int
+) -> tuple[list[int], int]:
     """Continue greedily; return the tokens and how many come before a near tie."""
     ids: list[int] = []
     sure: int | None = None
-    for _ in range(_GENERATED):
+    while len(ids) < count:
         second, first = np.partition(logits, -2)[-2:]
         if sure is None and first - second < _TIE * logits.std():
             sure = len(ids)
         ids.append(int(logits.argmax()))
-        logits = session.decode(ids[-1])
+        if len(ids) < count:
+            logits = session.decode(ids[-1])
     return ids, len(ids) if sure is None else sure
 
 

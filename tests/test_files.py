@@ -49,6 +49,25 @@ def test_a_folder_as_output(tmp_path: Path) -> None:
         refuse_overwrite(tmp_path, force=True)
 
 
+def test_a_device_is_never_replaced() -> None:
+    with pytest.raises(OutputError, match="/dev/null is not an ordinary file"):
+        refuse_overwrite(Path("/dev/null"), force=True)
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+
+    def somebody_else_is_faster() -> None:
+        with atomic_output(path) as temporary:
+            temporary.write_bytes(b"ours")
+            path.write_bytes(b"theirs")
+
+    with pytest.raises(OutputError, match="exists"):
+        somebody_else_is_faster()
+    assert path.read_bytes() == b"theirs"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="of the output does not exist") as raised:
         refuse_overwrite(tmp_path / "a" / "b", force=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgegen import progress
 from edgegen.cli.progress_bars import ProgressBars
@@ -18,6 +20,7 @@ from edgegen.metering import StageMeter, peak_rss_bytes
 from edgegen.provenance import hash_files, provenance_path, write_provenance
 
 MIB = 1 << 20
+SHOW_CURSOR, ERASE_LINE = "\x1b[?25h", "\x1b[2K"
 
 
 class Recorder:
@@ -47,12 +50,30 @@ def test_stages_reach_the_reporter_and_end_on_errors() -> None:
     assert recorder.calls == [("weights", 10, "B"), 4, "weights ended"]
 
 
-def test_bars_of_both_kinds_may_follow_and_nest(capsys: object) -> None:
+def test_bars_of_both_kinds_may_follow_and_nest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn as on a terminal, where rich before 14.1 refuses two kinds at once."""
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
     with ProgressBars() as bars, progress.reporting(bars):
         with progress.stage("trace", 3, "signatures") as advance:
-            advance(1)
-        with progress.stage("weights", 100, "B") as advance, progress.stage("inner", None):
-            advance(100)
+            advance(2)
+            time.sleep(0.3)  # drawn ten times a second
+        trace = capsys.readouterr().err
+        with progress.stage("weights", 100, "B") as advance:
+            advance(50)
+            time.sleep(0.3)
+            with progress.stage("inner", None):
+                pass
+    weights = capsys.readouterr().err
+
+    assert re.search(r"trace .*2/3", trace)
+    assert re.search(r"weights .*50/100 bytes", weights)
+    assert "inner " in weights
+    for drawn in (trace, weights):
+        _, _, left = drawn.rpartition(ERASE_LINE)
+        assert left.strip() == SHOW_CURSOR
 
 
 def test_a_stages_memory_is_its_own_and_includes_children() -> None:
@@ -87,9 +108,10 @@ def test_provenance_lies_beside_the_bundle(tmp_path: Path) -> None:
     bundle.write_bytes(b"abc")
     hashes = hash_files([bundle], "hash")
 
-    path = write_provenance(bundle, {"bundle_sha256": hashes["m.task"]})
+    path = provenance_path(bundle)
+    write_provenance(path, {"bundle_sha256": hashes["m.task"]})
 
-    assert path == provenance_path(bundle) == tmp_path / "m.task.provenance.json"
+    assert path == tmp_path / "m.task.provenance.json"
     record = json.loads(path.read_text())
     assert record["bundle_sha256"].startswith("ba7816bf")  # of "abc", FIPS 180-2 appendix B
     assert {"edgegen", "python", "litert-torch", "mediapipe"} <= record["tools"].keys()

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from edgegen.cli import VERBS
+from tests.signals import default_signals
 
 HEAVY = (
     "torch",
@@ -41,8 +42,14 @@ raise SystemExit(main(["run"]))
 """
 
 
+# A container's setting; users have output that is buffered, and written at the very end.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=BUFFERED
+    )
 
 
 def edgegen(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -134,6 +141,24 @@ def test_a_reader_that_leaves_is_no_traceback():
     assert stderr == ""
 
 
+def test_a_reader_that_left_before_the_last_words_is_no_traceback():
+    """Short output reaches the pipe only when Python ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FAKE_VERB.format(body="sys.stdin.read(); print('x'); return 0")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=BUFFERED,
+    ) as process:
+        process.stdout.close()
+        process.stdin.close()
+        stderr = process.stderr.read()
+        process.wait(timeout=60)
+    assert process.returncode == 1
+    assert stderr == ""
+
+
 def test_ctrl_c_ends_with_130_and_no_traceback():
     body = "import time; print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen(
@@ -141,6 +166,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=default_signals,
     ) as process:
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGINT)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +23,8 @@ from edgegen.bundle import GenerateRequest, generate
 from edgegen.provenance import provenance_path
 from tests.engines.reference import hf_reference
 from tests.hf import save_checkpoint, tiny_config
+from tests.processes import processes_with, wait_for
+from tests.signals import default_signals
 
 TOKENIZER = demo.CHECKPOINT / "tokenizer.model"
 SHAPE = {"vocab_size": 2048, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 128}
@@ -172,6 +172,10 @@ def small_tokenizer(path: Path) -> None:
     )
 
 
+def large_tokenizer(path: Path) -> None:
+    save_checkpoint(path, tiny_config(**{**SHAPE, **RANDOM["1:1 tied"], "vocab_size": 2000}))
+
+
 SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "not a checkpoint folder": (lambda p: (p / "config.json").unlink(), "no config.json"),
     "unknown architecture": (
@@ -186,6 +190,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tokenizer": (lambda p: (p / "tokenizer.model").unlink(), "tokenizer"),
     "another kind of tokenizer": (word_tokenizer, "tokenizer.json"),
     "too small a tokenizer": (small_tokenizer, "tokenizer"),
+    "too large a tokenizer": (large_tokenizer, "has 2048 pieces, the model knows 2000 only"),
     "truncated weights": (
         lambda p: (p / "model.safetensors").write_bytes(
             (p / "model.safetensors").read_bytes()[:5000]
@@ -221,6 +226,42 @@ def test_an_existing_output_is_kept_unless_forced(folder: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert json.loads(done.stdout)["bundle_bytes"] == output.stat().st_size > 4
+
+
+def test_an_output_that_engines_would_not_open(folder: Path, tmp_path: Path) -> None:
+    """They go by the ending of the name."""
+    expect_error(edgegen_build(folder, "-o", tmp_path / "model"), ".task")
+
+
+def test_an_output_inside_its_own_checkpoint(folder: Path, tmp_path: Path) -> None:
+    copy = spoiled(folder, tmp_path / "hf", lambda p: (p / "old.task").write_bytes(b"mine"))
+    done = edgegen_build(copy, "-o", copy / "old.task", "--force")
+    expect_error(done, "is a file of the checkpoint itself")
+    assert (copy / "old.task").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kv_cache_len", [8, 12])
+def test_the_smallest_caches_pass_their_self_check(
+    folder: Path, tmp_path: Path, kv_cache_len: int
+) -> None:
+    made = edgegen.build(folder, tmp_path / "m.task", prefill_lens=(4,), kv_cache_len=kv_cache_len)
+    assert made.check is not None
+    assert made.check.parity.tokens >= 1
+
+
+def test_start_and_stop_tokens_and_prompt_texts_can_be_given(folder: Path, tmp_path: Path) -> None:
+    done = edgegen_build(
+        *(folder, "-o", tmp_path / "m.task", "--prefill", "8", "--start-token", "</s>"),
+        *("--stop-token", "<s>", "--stop-token", "\n", "--prompt-prefix-user", "Q: "),
+        *("--prompt-suffix-model", "!"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "self-check passed" in done.stdout
+    assert "peak memory (MiB)" in done.stdout
+    parameters = edgegen.open_bundle(tmp_path / "m.task").parameters
+    assert parameters.start_token == "</s>"
+    assert parameters.stop_tokens == ("<s>", "\n")
+    assert (parameters.prompt_prefix_user, parameters.prompt_suffix_model) == ("Q: ", "!")
 
 
 def test_an_output_folder_that_does_not_exist(folder: Path, tmp_path: Path) -> None:
@@ -260,32 +301,54 @@ def test_a_full_disk_leaves_nothing_behind(folder: Path, small_disk: Path) -> No
     assert list(small_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("after_s", [0.5, 6.0])
-def test_ctrl_c_leaves_nothing_behind(folder: Path, tmp_path: Path, after_s: float) -> None:
-    """Once while libraries load, once while the model is traced in other processes."""
+def libraries_are_loading(pid: int, _: str) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def model_is_traced(_: int, mark: str) -> bool:
+    found = processes_with(mark)
+    return any("skeleton_worker" in Path(f"/proc/{p}/cmdline").read_text() for p in found)
+
+
+@pytest.mark.parametrize("moment", [libraries_are_loading, model_is_traced])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_leave_nothing_behind(
+    folder: Path, tmp_path: Path, moment: Callable[[int, str], bool], number: signal.Signals
+) -> None:
     command = [sys.executable, "-m", "edgegen", "build", folder, "-o", tmp_path / "m.task"]
     mark = f"EDGEGEN_TEST_MARK={uuid.uuid4()}"
-    environment = {**os.environ, **dict([mark.split("=")])}
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **dict([mark.split("=")])},
+        preexec_fn=default_signals,
     ) as process:
-        time.sleep(after_s)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.splitlines()[0] == "error: interrupted"
+        try:
+            assert wait_for(lambda: moment(process.pid, mark), timeout_s=30)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number, errors
+    assert errors.startswith("error: ")
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
-    assert processes_with(mark) == []
+    assert wait_for(lambda: processes_with(mark) == [])
 
 
-def processes_with(mark: str) -> list[str]:
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            if mark.encode() in environ.read_bytes():
-                found.append(environ.parent.name)
-    return found
+def test_the_tracer_ends_with_a_killed_build(folder: Path, tmp_path: Path) -> None:
+    """SIGKILL leaves no time to clean up; no process may go on for minutes all the same."""
+    command = [sys.executable, "-m", "edgegen", "build", folder, "-o", tmp_path / "m.task"]
+    mark = f"EDGEGEN_TEST_MARK={uuid.uuid4()}"
+    with subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, env={**os.environ, **dict([mark.split("=")])}
+    ) as process:
+        try:
+            assert wait_for(lambda: model_is_traced(process.pid, mark), timeout_s=30)
+        finally:
+            process.kill()
+    assert wait_for(lambda: processes_with(mark) == [])
 
 
 def test_torch_seeds_are_left_alone(folder: Path) -> None:

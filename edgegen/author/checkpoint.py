@@ -14,6 +14,7 @@ from edgegen.errors import CheckpointError
 # A config is a page of text. Anything near this is not a config.
 MAX_JSON_BYTES = 64_000_000
 _INDEX = "model.safetensors.index.json"
+_SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -104,9 +105,15 @@ def _optional_json(path: Path) -> dict[str, Any]:
 
 
 def _tensors(folder: Path) -> dict[str, TensorEntry]:
+    single = folder / _SINGLE
     if (folder / _INDEX).is_file():
+        if single.is_file():
+            raise CheckpointError(
+                f"{folder} holds both {_SINGLE} and {_INDEX}, which may be of different models",
+                "keep one of them: the single file, or the index with its shards",
+            )
         return _sharded_tensors(folder)
-    files = sorted(folder.glob("*.safetensors"))
+    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
         if pickles:
@@ -155,4 +162,6 @@ def _sharded_tensors(folder: Path) -> dict[str, TensorEntry]:
             f"such as {missing[0]}",
             "index and shards are of different models; download all of them again",
         )
-    return {name: shards[shard][name] for name, shard in weight_map.items()}
+    # What a shard holds beyond the index is kept too: it must be accounted for like the rest.
+    stored = {name: entry for shard in shards.values() for name, entry in shard.items()}
+    return {**stored, **{name: shards[shard][name] for name, shard in weight_map.items()}}

@@ -7,7 +7,6 @@ complaint and say something else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +39,9 @@ HARMLESS = {
     "unk_token_id": "read by the bundle step",
     "use_cache": "the cache is always there",
 }
+
+
+_LARGEST_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,11 @@ class ConfigReader:
         self._raw = raw
         self._seen: set[str] = set()
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """Take a positive whole number; without `default` the key is mandatory."""
+    def integer(self, key: str, default: int | None = None, *, most: int = 1 << 20) -> int:
+        """Take a whole number in 1..most; without `default` the key is mandatory."""
         value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._wrong(key, value, "a positive whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise self._wrong(key, value, f"a whole number from 1 to {most}")
         return value
 
     def number(self, key: str, default: float) -> float:
@@ -101,8 +103,8 @@ class ConfigReader:
         value = self._take(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._wrong(key, value, "a number")
-        if not (math.isfinite(value) and value > 0):
-            raise self._wrong(key, value, "a positive finite number")
+        if not 0 < value < _LARGEST_NUMBER:  # false for not-a-number, too
+            raise self._wrong(key, value, "a positive number of ordinary size")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -169,9 +171,17 @@ class ConfigReader:
     @staticmethod
     def _wrong(key: str, value: object, expected: str) -> ConfigError:
         return ConfigError(
-            f"config.json has {key}={value!r}, expected {expected}",
+            f"config.json has {key}={_shown(value)}, expected {expected}",
             "correct config.json, or use a checkpoint that edgegen can author",
         )
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to spell whole numbers of thousands of digits
+        return "a huge number"
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def read_decoder_config(raw: Mapping[str, Any], hidden_acts: tuple[str, ...]) -> DecoderConfig:
@@ -184,6 +194,34 @@ def read_decoder_config(raw: Mapping[str, Any], hidden_acts: tuple[str, ...]) ->
     Raises:
         ConfigError: a key is missing, has a wrong value, or asks for the unknown.
     """
+    _refuse_foreign_weights_and_code(raw)
+    reader = ConfigReader(raw)
+    heads, hidden = reader.integer("num_attention_heads"), reader.integer("hidden_size")
+    # Only the half-split form of RoPE is authored; the interleaved one pairs other channels.
+    reader.must_be("rope_interleaved", False)
+    config = DecoderConfig(
+        model_type=str(raw["model_type"]),
+        vocab_size=reader.integer("vocab_size", most=1 << 24),
+        hidden_size=hidden,
+        intermediate_size=reader.integer("intermediate_size"),
+        num_hidden_layers=reader.integer("num_hidden_layers"),
+        num_attention_heads=heads,
+        num_key_value_heads=reader.integer("num_key_value_heads", heads),
+        head_dim=reader.integer("head_dim", max(1, hidden // heads)),
+        max_position_embeddings=reader.integer("max_position_embeddings", 2048, most=1 << 31),
+        hidden_act=reader.word("hidden_act", "silu", hidden_acts),
+        rms_norm_eps=reader.number("rms_norm_eps", 1e-6),
+        **_read_rope(reader),
+        attention_bias=reader.flag("attention_bias", False),
+        mlp_bias=reader.flag("mlp_bias", False),
+        tie_word_embeddings=reader.flag("tie_word_embeddings", False),
+    )
+    reader.finish(HARMLESS)
+    _check_heads(config)
+    return config
+
+
+def _refuse_foreign_weights_and_code(raw: Mapping[str, Any]) -> None:
     if raw.get("quantization_config") is not None:
         raise ConfigError(
             "config.json has a quantization_config: the stored weights are already quantized",
@@ -195,28 +233,9 @@ def read_decoder_config(raw: Mapping[str, Any], hidden_acts: tuple[str, ...]) ->
             "code from a checkpoint is never run; use a checkpoint whose model_type "
             "transformers knows by itself",
         )
-    reader = ConfigReader(raw)
-    heads, hidden = reader.integer("num_attention_heads"), reader.integer("hidden_size")
-    # Only the half-split form of RoPE is authored; the interleaved one pairs other channels.
-    reader.must_be("rope_interleaved", False)
-    config = DecoderConfig(
-        model_type=str(raw["model_type"]),
-        vocab_size=reader.integer("vocab_size"),
-        hidden_size=hidden,
-        intermediate_size=reader.integer("intermediate_size"),
-        num_hidden_layers=reader.integer("num_hidden_layers"),
-        num_attention_heads=heads,
-        num_key_value_heads=reader.integer("num_key_value_heads", heads),
-        head_dim=reader.integer("head_dim", max(1, hidden // heads)),
-        max_position_embeddings=reader.integer("max_position_embeddings", 2048),
-        hidden_act=reader.word("hidden_act", "silu", hidden_acts),
-        rms_norm_eps=reader.number("rms_norm_eps", 1e-6),
-        **_read_rope(reader),
-        attention_bias=reader.flag("attention_bias", False),
-        mlp_bias=reader.flag("mlp_bias", False),
-        tie_word_embeddings=reader.flag("tie_word_embeddings", False),
-    )
-    reader.finish(HARMLESS)
+
+
+def _check_heads(config: DecoderConfig) -> None:
     if config.num_attention_heads % config.num_key_value_heads:
         raise ConfigError(
             f"config.json has num_attention_heads={config.num_attention_heads}, which is not "
@@ -228,7 +247,6 @@ def read_decoder_config(raw: Mapping[str, Any], hidden_acts: tuple[str, ...]) ->
             f"config.json has head_dim={config.head_dim}, expected an even number",
             "rotary embeddings turn pairs of channels",
         )
-    return config
 
 
 def _read_rope(reader: ConfigReader) -> dict[str, Any]:
@@ -236,9 +254,18 @@ def _read_rope(reader: ConfigReader) -> dict[str, Any]:
     nested = reader.section("rope_parameters")
     outer_theta = reader.number("rope_theta", 10000.0)
     scaling = reader.section("rope_scaling")
-    source = nested or scaling
-    if source is None:
+    if nested is None and scaling is None:
         return {"rope_theta": outer_theta, "rope_scaling": None}
+    found = [_rope_section(section, outer_theta) for section in (nested, scaling) if section]
+    if any(values != found[0] for values in found):
+        raise ConfigError(
+            "config.json has rope_parameters and rope_scaling, and they say different things",
+            "keep the one that the model was trained with",
+        )
+    return found[0]
+
+
+def _rope_section(source: ConfigReader, outer_theta: float) -> dict[str, Any]:
     theta = source.number("rope_theta", outer_theta)
     key = "rope_type" if source.is_set("rope_type") else "type"
     rope_type = source.word(key, "default", ("default", "linear", "llama3"))
@@ -252,7 +279,7 @@ def _read_rope(reader: ConfigReader) -> dict[str, Any]:
             values.factor,
             source.number("low_freq_factor", 1.0),
             source.number("high_freq_factor", 4.0),
-            source.integer("original_max_position_embeddings"),
+            source.integer("original_max_position_embeddings", most=1 << 31),
         )
     source.finish({"type": "the older name of rope_type"}, "rope_parameters in config.json")
     return {"rope_theta": theta, "rope_scaling": values}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgegen.author.checkpoint import Checkpoint
 from edgegen.author.safetensors_files import TensorEntry
+from edgegen.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ def author_model(checkpoint: Checkpoint) -> AuthoredModel:
     Raises:
         ConfigError: the architecture or a config key is unknown.
         WeightsError: parameters and stored tensors do not match one to one.
+        CheckpointError: a tensor is not stored as floats.
     """
     import torch
 
@@ -58,8 +60,16 @@ def author_model(checkpoint: Checkpoint) -> AuthoredModel:
 
     chosen = architecture(checkpoint.config.get("model_type"))
     config = chosen.read_config(checkpoint.config)
+    if config.num_hidden_layers > len(checkpoint.tensors):
+        raise WeightsError(
+            f"config.json has num_hidden_layers={config.num_hidden_layers}, but the checkpoint "
+            f"stores {len(checkpoint.tensors)} tensors in all",
+            "config.json and the weights must be of the same model",
+        )
     with torch.device("meta"):
         decoder = chosen.build(config).eval()
     shapes = {name: tuple(p.shape) for name, p in decoder.named_parameters()}
     sources = resolve(chosen.weight_map(config), shapes, checkpoint.tensors)
+    for entry in sources.values():
+        entry.require_float()
     return AuthoredModel(checkpoint, config, decoder, sources)

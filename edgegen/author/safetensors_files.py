@@ -23,6 +23,7 @@ from edgegen.errors import CheckpointError
 
 # The format's own limit; a longer header is an attack or a damaged length field.
 MAX_HEADER_BYTES = 100_000_000
+_COMPARED_BYTES = 8_000_000
 
 # numpy has no bfloat16: it is read as the upper half of a float32.
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
@@ -62,14 +63,9 @@ class TensorEntry:
         Raises:
             CheckpointError: the file ends early, or the dtype is not a float we can widen.
         """
-        stored = _NUMPY_DTYPES.get(self.dtype)
-        if stored is None:
-            raise CheckpointError(
-                f"tensor {self.name} in {self.path} is stored as {self.dtype}, "
-                f"expected one of {', '.join(sorted(_NUMPY_DTYPES))}",
-                "save the checkpoint in bf16, fp16 or fp32 first; quantized checkpoints "
-                "cannot be converted",
-            )
+        stored = self.require_float()
+        if not 0 <= start <= stop <= (self.shape[0] if self.shape else 1):
+            raise IndexError(f"rows {start}..{stop} of {self.name}, which has {self.shape}")
         row_shape = self.shape[1:]
         row_bytes = math.prod(row_shape) * stored.itemsize
         raw = bytearray((stop - start) * row_bytes)
@@ -80,6 +76,32 @@ class TensorEntry:
             values = (values.astype(np.uint32) << 16).view(np.float32)
         widened: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
         return widened
+
+    def require_float(self) -> np.dtype[Any]:
+        """Return how the values are stored.
+
+        Raises:
+            CheckpointError: as something else than floats that can be widened to float32.
+        """
+        stored = _NUMPY_DTYPES.get(self.dtype)
+        if stored is None:
+            raise CheckpointError(
+                f"tensor {self.name} in {self.path} is stored as {self.dtype}, "
+                f"expected one of {', '.join(sorted(_NUMPY_DTYPES))}",
+                "save the checkpoint in bf16, fp16 or fp32 first; quantized checkpoints "
+                "cannot be converted",
+            )
+        return stored
+
+    def same_values(self, other: TensorEntry) -> bool:
+        """Compare with a tensor of the same shape, a block of rows at a time."""
+        rows = self.shape[0]
+        step = max(1, _COMPARED_BYTES * rows // max(1, self.nbytes))
+        return all(
+            np.array_equal(self.read_rows(start, stop), other.read_rows(start, stop))
+            for start in range(0, rows, step)
+            for stop in (min(start + step, rows),)
+        )
 
 
 def _read_exactly(handle: int, target: bytearray, offset: int, entry: TensorEntry) -> None:
@@ -110,7 +132,7 @@ def read_index(path: Path) -> dict[str, TensorEntry]:
             raise _damaged(path, f"its header claims {header_bytes} bytes of {size}")
         try:
             header = json.loads(file.read(header_bytes))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(path, "its header is not JSON") from error
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")

@@ -1,6 +1,6 @@
 """Weight maps: which stored tensor fills which parameter, with every tensor accounted for.
 
-A map is data: an ordered tuple of `Rename`, `Tie` and `Drop`, written "ours from theirs".
+A map is data: an ordered tuple of `Rename`, `Copy` and `Drop`, written "ours from theirs".
 `{layer}` (or any other name in braces) stands for a number and must be the same on both sides.
 """
 
@@ -30,7 +30,15 @@ class Drop:
     why: str
 
 
-WeightMap = Sequence[Rename | Drop]
+@dataclass(frozen=True)
+class Copy:
+    """A stored tensor that must hold the same values as stored tensor `of`, and is not needed."""
+
+    source: str
+    of: str
+
+
+WeightMap = Sequence[Rename | Drop | Copy]
 
 
 def resolve(
@@ -63,7 +71,10 @@ def resolve(
     dropped = [
         name
         for name in tensors
-        if any(isinstance(e, Drop) and _pattern(e.source).fullmatch(name) for e in weight_map)
+        if any(
+            not isinstance(entry, Rename) and _pattern(entry.source).fullmatch(name)
+            for entry in weight_map
+        )
     ]
     unused = sorted(tensors.keys() - used - set(dropped))
     missing = sorted(parameters.keys() - filled.keys())
@@ -82,7 +93,19 @@ def resolve(
             "config.json and the weights must be of the same model; if the model has tensors "
             "that its architecture file does not know, extend its weight_map",
         )
+    for entry in weight_map:
+        if isinstance(entry, Copy) and entry.source in tensors:
+            _require_same(tensors[entry.source], tensors[entry.of])
     return filled
+
+
+def _require_same(copy: TensorEntry, original: TensorEntry) -> None:
+    if copy.shape != original.shape or not copy.same_values(original):
+        raise WeightsError(
+            f"config.json ties {copy.name} to {original.name}, but the checkpoint stores "
+            "different values for the two",
+            "set tie_word_embeddings to false in config.json if the stored values are meant",
+        )
 
 
 def _pattern(template: str) -> re.Pattern[str]:

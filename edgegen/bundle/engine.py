@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edgegen.bundle.dimensions import read_dimensions
 from edgegen.bundle.engine_log import delegations, gpu_adapter
 from edgegen.bundle.engine_process import engine_process
 from edgegen.bundle.engine_types import (
@@ -25,7 +26,6 @@ from edgegen.bundle.engine_types import (
     Measurement,
     MeasureRequest,
 )
-from edgegen.bundle.inspect import inspect_bundle
 from edgegen.bundle.task import Bundle, open_bundle
 from edgegen.errors import EngineError
 
@@ -93,8 +93,7 @@ def generate(bundle: str | Path | Bundle, request: GenerateRequest) -> Generatio
             out of time, or did not use the GPU that was asked for.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    kv_cache_len = inspect_bundle(opened.path, sha256=False).kv_cache_len
-    return Generation(_pieces(opened, request, kv_cache_len))
+    return Generation(_pieces(opened, request, read_dimensions(opened).kv_cache_len))
 
 
 def measure(bundle: str | Path | Bundle, request: MeasureRequest) -> Measurement:
@@ -106,7 +105,7 @@ def measure(bundle: str | Path | Bundle, request: MeasureRequest) -> Measurement
             cuts counts to what fits and reports zeros after errors; neither passes here.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    message = {"action": "measure", "bundle": str(opened.path.resolve()), **asdict(request)}
+    message = {"action": "measure", "bundle": _engine_path(opened), **asdict(request)}
     with engine_process(message, request.timeout_s) as child:
         for answer in child.answers():
             child.note(answer)
@@ -160,10 +159,15 @@ def _generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any
     return {
         **asdict(request),
         "action": "generate",
-        "bundle": str(bundle.path.resolve()),
+        "bundle": _engine_path(bundle),
         "sampler": sampler,
         "turns": [turn for turn in turns if turn],
     }
+
+
+def _engine_path(bundle: Bundle) -> str:
+    # Links are kept: the engine goes by the extension, which what they point to need not have.
+    return str(bundle.path.absolute())
 
 
 def _check_measurement(found: Measurement, asked: MeasureRequest) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.reading import reading
 from edgegen.errors import BundleError
 
 # Types whose constants are weights; integers of 32 and 64 bits are shapes and indices.
@@ -76,18 +77,25 @@ def read_model(
     """Read signatures and weight storage of the flatbuffer at `span` (offset, size) of a file.
 
     Raises:
-        BundleError: it is damaged.
+        BundleError: it is damaged, or the file cannot be read.
     """
     offset, size = span
     try:
         with (
+            reading(path),
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
             memoryview(mapped) as whole,
             whole[offset : offset + size] as data,
         ):
             return _read(data)
-    except (struct.error, IndexError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (
+        struct.error,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,  # what is absent reads as None
+    ) as error:
         raise BundleError(
             f"the TFLite model in {path} is damaged: {error}",
             "build, download or copy it again",

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.dimensions import dimensions_of
 from edgegen.bundle.flatbuffer import Signature, WeightStorage, read_model
 from edgegen.bundle.generation import GenerationParameters
+from edgegen.bundle.reading import reading
 from edgegen.bundle.task import TFLITE_IDENTIFIER, open_bundle
 from edgegen.bundle.zip_members import Member
-from edgegen.contract import DECODE, KV_CACHE_K_PREFIX, LOGITS, kv_cache_k, prefill_length
 from edgegen.errors import BundleError
-from edgegen.progress import stage
+from edgegen.provenance import hash_files, provenance_path
 
 MAX_PROVENANCE_BYTES = 16 * 1024**2
-_HASH_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,15 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
     """Inspect a `.task` bundle or a bare `.tflite`.
 
     The model is mapped, not read: this takes little memory whatever its size. Hashing reads
-    the whole file once and reports the stage `hash` in bytes.
+    the whole file once and reports the stage `hash bundle` in bytes.
 
     Args:
         path: The file.
         sha256: Whether to hash it.
 
     Raises:
-        BundleError: the file does not exist, is of another format, or is damaged.
+        BundleError: the file does not exist, cannot be read, is of another format, or is
+            damaged; or its provenance is.
     """
     source = Path(path)
     members: tuple[Member, ...] = ()
@@ -85,66 +85,49 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
         bundle = open_bundle(source)
         members, parameters, span = bundle.members, bundle.parameters, bundle.model_span
     signatures, weights = read_model(source, span)
+    dimensions = dimensions_of(signatures)
+    with reading(source):
+        digest = hash_files([source], "hash bundle")[source.name] if sha256 else None
     return Inspection(
         path=source,
         format="task" if members else "tflite",
         file_bytes=source.stat().st_size,
-        sha256=_sha256(source) if sha256 else None,
+        sha256=digest,
         members=members,
         parameters=parameters,
         signatures=signatures,
-        **_dimensions(signatures),
+        prefill_lens=dimensions.prefill_lens,
+        kv_cache_len=dimensions.kv_cache_len,
+        num_hidden_layers=dimensions.num_hidden_layers,
+        vocab_size=dimensions.vocab_size,
         weights=weights,
         stored_parameters=sum(storage.elements for storage in weights),
         provenance=_provenance(source),
     )
 
 
-def _dimensions(signatures: tuple[Signature, ...]) -> dict[str, Any]:
-    """Read the model's dimensions off its signatures."""
-    lengths = (prefill_length(signature.name) for signature in signatures)
-    decode = next((signature for signature in signatures if signature.name == DECODE), None)
-    caches = decode.inputs if decode else {}
-    shape = caches[kv_cache_k(0)].shape if kv_cache_k(0) in caches else ()
-    logits = decode.outputs.get(LOGITS) if decode else None
-    return {
-        "prefill_lens": tuple(sorted(length for length in lengths if length)),
-        # K is [B, K, S, H].
-        "kv_cache_len": shape[2] if len(shape) == 4 else None,
-        "num_hidden_layers": sum(name.startswith(KV_CACHE_K_PREFIX) for name in caches),
-        "vocab_size": logits.shape[-1] if logits and logits.shape else None,
-    }
-
-
 def _is_tflite(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(8)[4:] == TFLITE_IDENTIFIER
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with stage("hash", path.stat().st_size, "B") as advance, path.open("rb") as file:
-        while chunk := file.read(_HASH_BYTES):
-            digest.update(chunk)
-            advance(len(chunk))
-    return digest.hexdigest()
+    with reading(path):
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(8)[4:] == TFLITE_IDENTIFIER
 
 
 def _provenance(path: Path) -> dict[str, Any] | None:
-    sidecar = path.with_name(path.name + ".provenance.json")
-    if not sidecar.is_file():
-        return None
+    sidecar = provenance_path(path)
     hint = f"remove {sidecar.name}, or build the bundle again"
-    if sidecar.stat().st_size > MAX_PROVENANCE_BYTES:
-        raise BundleError(
-            f"{sidecar} has {sidecar.stat().st_size} bytes, expected at most "
-            f"{MAX_PROVENANCE_BYTES}",
-            hint,
-        )
+    with reading(sidecar):
+        if not sidecar.is_file():
+            return None
+        size = sidecar.stat().st_size
+        if size > MAX_PROVENANCE_BYTES:
+            raise BundleError(
+                f"{sidecar} has {size} bytes, expected at most {MAX_PROVENANCE_BYTES}", hint
+            )
+        encoded = sidecar.read_bytes()
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = json.loads(encoded)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{sidecar} is not valid JSON: {error}", hint) from error
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ memory, and its data starts at a page boundary of the file, where an engine can 
 from __future__ import annotations
 
 import io
+import shlex
 import struct
 import zipfile
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from typing import IO
 
 from edgegen.bundle.generation import GenerationParameters, check_tokens
 from edgegen.bundle.metadata import metadata_bytes, parse_metadata
+from edgegen.bundle.reading import reading
 from edgegen.bundle.tokenizer import MAX_TOKENIZER_BYTES, SentencePieceTokenizer
 from edgegen.bundle.zip_members import Member, read_member, read_members
 from edgegen.contract import TASK_METADATA, TASK_MODEL, TASK_TOKENIZER
-from edgegen.errors import BundleError
+from edgegen.errors import BundleError, OutputError
 from edgegen.files import atomic_output, refuse_overwrite
 from edgegen.progress import stage
 
@@ -27,6 +29,7 @@ from edgegen.progress import stage
 MODEL_ALIGNMENT = 16384
 MAX_METADATA_BYTES = 1024**2
 TFLITE_IDENTIFIER = b"TFL3"  # at byte 4 of every TFLite file
+SUFFIX = ".task"
 
 # MediaPipe's own bundler happens to begin with these bytes, and its web engine takes a file for
 # a `.task` only if the zip's signature stands after them. To a zip reader they are nothing.
@@ -105,9 +108,10 @@ def write_bundle(
     Raises:
         BundleError: `tflite_path` is no TFLite model, or MediaPipe is missing.
         TokenizerError: a start or stop token is not a piece of the tokenizer.
-        OutputError: `output` exists or cannot be written.
+        OutputError: `output` exists, does not end in `.task`, or cannot be written.
     """
     model, target = Path(tflite_path), Path(output)
+    check_bundle_name(target)
     refuse_overwrite(target, force=force)
     check_tokens(parameters, tokenizer)
     model_size = _tflite_size(model)
@@ -126,19 +130,32 @@ def write_bundle(
     return open_bundle(target)
 
 
+def check_bundle_name(path: Path) -> None:
+    """Refuse an output that engines would not take for a bundle: they go by its extension.
+
+    Raises:
+        OutputError: the name does not end in `.task`.
+    """
+    if path.suffix != SUFFIX:
+        raise OutputError(
+            f"output {path} does not end in {SUFFIX}, engines know a bundle by that",
+            f"name it {path.name}{SUFFIX}",
+        )
+
+
 def open_bundle(path: str | Path) -> Bundle:
     """Open a `.task` bundle: check its directory and read its generation parameters.
 
     Raises:
-        BundleError: the file does not exist, is not a bundle, is cut off, or lacks a member
-            that engines need.
+        BundleError: the file does not exist, cannot be read, is not a bundle, is cut off,
+            lacks a member that engines need, or has a name that engines do not open.
     """
     source = Path(path)
     members = read_members(source)
     bundle = Bundle(source, members, GenerationParameters("", ()))
     for name in (TASK_MODEL, TASK_TOKENIZER, TASK_METADATA):
         bundle.member(name)
-    with source.open("rb") as file:
+    with reading(source), source.open("rb") as file:
         file.seek(bundle.model_span[0] + 4)
         identifier = file.read(4)
     if identifier != TFLITE_IDENTIFIER:
@@ -148,6 +165,11 @@ def open_bundle(path: str | Path) -> Bundle:
             "make the bundle again",
         )
     metadata = read_member(source, bundle.member(TASK_METADATA), MAX_METADATA_BYTES)
+    if source.suffix != SUFFIX:
+        raise BundleError(
+            f"{source} is a bundle, but its name does not end in {SUFFIX} and engines go by that",
+            f"rename it: mv {shlex.quote(str(source))} {shlex.quote(f'{source}{SUFFIX}')}",
+        )
     return Bundle(source, members, parse_metadata(metadata))
 
 
@@ -157,10 +179,11 @@ def _archive(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _tflite_size(path: Path) -> int:
-    if not path.is_file():
-        raise BundleError(f"model {path} does not exist", "convert the checkpoint first")
-    with path.open("rb") as file:
-        head = file.read(8)
+    with reading(path):
+        if not path.is_file():
+            raise BundleError(f"model {path} does not exist", "convert the checkpoint first")
+        with path.open("rb") as file:
+            head = file.read(8)
     if head[4:] != TFLITE_IDENTIFIER:
         raise BundleError(
             f"{path} is not a TFLite model: it has {head[4:]!r} at byte 4, "

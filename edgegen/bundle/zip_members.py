@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from edgegen.bundle.reading import reading
 from edgegen.errors import BundleError
 
 MAX_MEMBERS = 64
@@ -45,12 +46,13 @@ def read_members(path: Path) -> tuple[Member, ...]:
     """Read the members of a zip file, all of which must be stored.
 
     Raises:
-        BundleError: no such file, not a zip, cut off, compressed, or dangerous.
+        BundleError: no such file, not readable, not a zip, cut off, compressed, or dangerous.
     """
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise BundleError(f"bundle {path} {found}, expected a .task file", "check the path")
-    with _damage(path), path.open("rb") as file:
+    with reading(path):
+        if not path.is_file():
+            found = "is a folder" if path.is_dir() else "does not exist"
+            raise BundleError(f"bundle {path} {found}, expected a .task file", "check the path")
+    with reading(path), _damage(path), path.open("rb") as file:
         size = path.stat().st_size
         _check_directory_size(path, file, size)
         with zipfile.ZipFile(file) as archive:
@@ -74,14 +76,14 @@ def read_member(path: Path, member: Member, limit: int) -> bytes:
     """Read a whole member of at most `limit` bytes.
 
     Raises:
-        BundleError: it is larger.
+        BundleError: it is larger, or cannot be read.
     """
     if member.size > limit:
         raise BundleError(
             f"member {member.name} of {path} has {member.size} bytes, expected at most {limit}",
             "make the bundle again; this one is damaged or not a bundle",
         )
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         file.seek(member.offset)
         return file.read(member.size)
 

@@ -1,13 +1,10 @@
-"""What several verbs share: argument types, text for a terminal, the engine's log."""
+"""What several verbs share: argument types, and text for a terminal."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import math
 import sys
-from collections.abc import Iterator
 
 from edgegen.bundle.engine_types import MAX_SEED
 
@@ -50,22 +47,10 @@ def safe_for_terminal(text: str) -> str:
     """Return generated text; on a terminal without the characters that could take it over."""
     if not sys.stdout.isatty():
         return text
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    # Here, since it brings tables along, which a pipe does without.
+    from edgegen.report.tables import printable
 
-
-@contextlib.contextmanager
-def show_engine_log(show: bool) -> Iterator[None]:
-    """Print the engine's log on stderr when it ends, if asked to."""
-    logger = logging.getLogger("edgegen.engine")
-    level, handler = logger.level, logging.StreamHandler(sys.stderr)
-    if show:
-        logger.setLevel(logging.DEBUG)
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    return printable(text)
 
 
 def _whole(text: str, minimum: int, maximum: int | None) -> int:

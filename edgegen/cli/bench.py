@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from edgegen.bundle.engine_types import DELEGATES
-from edgegen.cli.arguments import positive_float, positive_int, show_engine_log
+from edgegen.cli.arguments import positive_float, positive_int
 from edgegen.device import RUNNERS, bench
 from edgegen.report import bench_record, render_bench
 
@@ -48,18 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, then print a table or, with --json, the whole record."""
-    with show_engine_log(arguments.verbose):
-        measured = bench(
-            arguments.bundle,
-            device=arguments.device,
-            delegate=arguments.delegate,
-            prefill_tokens=arguments.prefill_tokens,
-            decode_tokens=arguments.decode_tokens,
-            repeats=arguments.repeats,
-            warmup=arguments.warmup,
-            threads=arguments.threads,
-            timeout_s=arguments.timeout,
-        )
+    measured = bench(
+        arguments.bundle,
+        device=arguments.device,
+        delegate=arguments.delegate,
+        prefill_tokens=arguments.prefill_tokens,
+        decode_tokens=arguments.decode_tokens,
+        repeats=arguments.repeats,
+        warmup=arguments.warmup,
+        threads=arguments.threads,
+        timeout_s=arguments.timeout,
+    )
     record = bench_record(measured)
     if arguments.json:
         print(json.dumps(record.as_dict(), indent=2))

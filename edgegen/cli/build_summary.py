@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from edgegen.report.tables import MIB, mib
+
 if TYPE_CHECKING:
     from edgegen.pipeline import Build
-
-_MIB = 1 << 20
 
 
 def summary(made: Build, out: TextIO) -> None:
@@ -18,8 +18,8 @@ def summary(made: Build, out: TextIO) -> None:
     console = Console(file=out, highlight=False, soft_wrap=True)
     bundle_bytes = made.bundle.path.stat().st_size
     console.print(
-        f"{made.bundle.path}: {bundle_bytes / _MIB:.1f} MiB from a checkpoint of "
-        f"{made.checkpoint_bytes / _MIB:.1f} MiB, {made.parameter_count / 1e6:.1f} M parameters",
+        f"{made.bundle.path}: {mib(bundle_bytes)} from a checkpoint of "
+        f"{mib(made.checkpoint_bytes)}, {made.parameter_count / 1e6:.1f} M parameters",
         markup=False,
     )
     lens = ", ".join(map(str, made.spec.prefill_lens))
@@ -32,9 +32,7 @@ def summary(made: Build, out: TextIO) -> None:
     table.add_column("peak memory (MiB)", justify="right")
     for cost in made.stages:
         peak = cost.peak_memory_bytes
-        table.add_row(
-            cost.name, f"{cost.wall_s:.1f}", "-" if peak is None else f"{peak / _MIB:.0f}"
-        )
+        table.add_row(cost.name, f"{cost.wall_s:.1f}", "-" if peak is None else f"{peak / MIB:.0f}")
     console.print(table)
     if made.check is None:
         console.print("self-check skipped")

@@ -33,11 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Build, generate and measure, one after the other."""
     from edgegen import demo
     from edgegen.bundle import GenerateRequest, generate
+    from edgegen.bundle.task import check_bundle_name
+    from edgegen.cli.arguments import safe_for_terminal
     from edgegen.cli.build_summary import summary
     from edgegen.device import bench
     from edgegen.pipeline import build
     from edgegen.report import bench_record, render_bench
 
+    check_bundle_name(arguments.output)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     made = build(
         demo.CHECKPOINT,
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(demo.PROMPT, end="")
     with generate(made.bundle, request) as generation:
         for piece in generation:
-            say(piece, end="")
+            say(safe_for_terminal(piece), end="")
         result = generation.result()
     say(f"\n\n$ edgegen bench {made.bundle.path}")
     record = bench_record(bench(made.bundle))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 
-from rich.console import Console
-from rich.table import Table
+from edgegen.report.tables import table, to_text
 
 EXAMPLES = """\
 example:
   edgegen list recipes
 """
 KINDS = ("archs", "recipes", "runners")
+_ONE_LINE_EACH = 1000  # columns: what is not for a terminal may be for grep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
-    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(table)
+    cells = [[", ".join(v) if isinstance(v, list) else str(v) for v in r.values()] for r in rows]
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else _ONE_LINE_EACH
+    listing = table(list(rows[0]), cells, terminal=terminal)
+    print(to_text([listing], terminal=terminal, width=width), end="")
     return 0
 
 

@@ -17,8 +17,8 @@ from edgegen.cli.arguments import (
     probability,
     safe_for_terminal,
     seed,
-    show_engine_log,
 )
+from edgegen.errors import EdgegenError
 
 EXAMPLES = """examples:
   edgegen run model.task "Once upon a time"
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Stream the text to stdout; with --json print the result at the end instead."""
     request = GenerateRequest(
-        prompt=sys.stdin.read() if arguments.prompt == "-" else arguments.prompt,
+        prompt=_stdin_text() if arguments.prompt == "-" else arguments.prompt,
         max_output_tokens=arguments.max_tokens,
         temperature=arguments.temperature,
         top_k=arguments.top_k,
@@ -70,10 +70,20 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         timeout_s=arguments.timeout,
     )
-    with show_engine_log(arguments.verbose), generate(arguments.bundle, request) as generation:
+    with generate(arguments.bundle, request) as generation:
         for piece in generation:
             if not arguments.json:
                 print(safe_for_terminal(piece), end="", flush=True)
         result = generation.result()
     print(json.dumps(asdict(result), indent=2) if arguments.json else "")
     return 0
+
+
+def _stdin_text() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EdgegenError(
+            f"the prompt on stdin is not UTF-8 text: byte {error.start} cannot be read",
+            "save it as UTF-8 first, for example with iconv",
+        ) from error

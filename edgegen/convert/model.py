@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgegen.author import AuthoredModel
 from edgegen.author.safetensors_files import TensorEntry
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import ExportSpec, check_spec
-from edgegen.files import atomic_output
+from edgegen.errors import ConversionError
+from edgegen.files import atomic_output, refuse_overwrite
 
 if TYPE_CHECKING:
     from edgegen.convert.quantize import WeightPlan
@@ -81,8 +84,20 @@ def convert_model(
     chosen, spec = find_recipe(recipe), spec or ExportSpec()
     check_spec(spec, model.config.max_position_embeddings)
     path = Path(output)
+    refuse_overwrite(path, force=force)
+    _require_finite_vectors(model)
+    graph = merge_signatures(trace_skeleton(model.checkpoint.path, spec))
+    plans = plan_weights(graph, bind_weights(graph), chosen)
     with atomic_output(path, force=force) as temporary:
-        graph = merge_signatures(trace_skeleton(model.checkpoint.path, spec))
-        plans = plan_weights(graph, bind_weights(graph), chosen)
         stream_weights(graph, plans, model.sources, temporary)
     return TfliteModel(path, spec, recipe, model, tuple(plans))
+
+
+def _require_finite_vectors(model: AuthoredModel) -> None:
+    """Check norms and biases; matrices are checked while they stream."""
+    for name, entry in model.sources.items():
+        if len(entry.shape) < 2 and not np.isfinite(entry.read()).all():
+            raise ConversionError(
+                f"{name} holds infinite values or values that are not numbers",
+                "the checkpoint is damaged or training diverged; no recipe can store it",
+            )

@@ -26,7 +26,7 @@ class Recipe:
         name: The recipe's name.
         summary: What a user reads in `edgegen list recipes`.
         quantizer_recipe: Makes ai-edge-quantizer's form of it; an empty list stores float32.
-        delegates: Where the engines run it right, as measured (docs/architecture.md).
+        delegates: Where the engines run it right, as measured (README.md has the table).
         min_cosine: Least cosine of the logits with torch's on the same stored weights; int8
             compute also rounds the activations.
     """

@@ -14,6 +14,7 @@ torch code cannot fork safely.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -29,6 +30,14 @@ from edgegen.errors import ConversionError
 from edgegen.progress import stage
 
 WEIGHT_INPUT_PREFIX = "weights_"
+
+# The worker finds the same modules as we do, and none of the current folder's: that may be a
+# checkpoint, whose code is never run.
+_START_WORKER = (
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from edgegen.convert.skeleton_worker import main; raise SystemExit(main())"
+)
+_LOGGER = logging.getLogger("edgegen.convert")
 
 
 def trace_skeleton(checkpoint: Path, spec: ExportSpec) -> dict[str, bytes]:
@@ -54,7 +63,7 @@ def trace_skeleton(checkpoint: Path, spec: ExportSpec) -> dict[str, bytes]:
 
 
 def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:
-    command = [sys.executable, "-m", "edgegen.convert.skeleton_worker"]
+    command = [sys.executable, "-c", _START_WORKER, *sys.path]
     with (
         stage("trace", signatures, "signatures") as advance,
         log.open("wb") as errors,
@@ -79,8 +88,10 @@ def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
+    text = log.read_text(errors="replace")
+    _LOGGER.debug("%s", text)
     if status != 0:
-        raise _failure(status, log.read_text(errors="replace"))
+        raise _failure(status, text)
 
 
 def _failure(status: int, log: str) -> ConversionError:

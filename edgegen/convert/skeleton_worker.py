@@ -5,12 +5,16 @@ Reads one JSON job from stdin, writes `<signature>.tflite` files, prints a line 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,12 +23,14 @@ from typing import Any, TextIO
 # A traced signature peaks at about half a gigabyte; more at once would trade memory for
 # little time.
 MAX_PARALLEL = 4
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Run the job on stdin; 0 when every signature was written."""
     job = json.loads(sys.stdin.buffer.read())
     # The converter reports its progress on stdout, where only finished signatures belong.
+    _die_with_parent()
     finished = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     from edgegen.author import author_model, open_checkpoint
@@ -50,6 +56,11 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
     context = multiprocessing.get_context("fork")
     waiting = list(signatures.items())
     running: dict[object, tuple[str, BaseProcess]] = {}
+    # Collecting garbage writes to every object, and so copies the memory that the children
+    # share; a trace makes little garbage in cycles, and its process ends with it.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     limit = max(1, min(MAX_PARALLEL, len(os.sched_getaffinity(0))))
     while waiting or running:
         while waiting and len(running) < limit:
@@ -61,6 +72,8 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
             name, child = running.pop(sentinel)
             child.join()
             if child.exitcode != 0:
+                for _, other in running.values():
+                    other.kill()
                 # Its own last words are on stderr already, unless a signal ended it.
                 if child.exitcode is not None and child.exitcode < 0:
                     print(f"signature {name} died of signal {-child.exitcode}", file=sys.stderr)
@@ -69,7 +82,14 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
     return 0
 
 
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, however that comes."""
+    with suppress(OSError, AttributeError):  # another system: the parent's own cleanup remains
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _child(write: Any, name: str, tokens: int) -> None:
+    _die_with_parent()
     try:
         write(name, tokens)
     except Exception as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from edgegen.contract import DECODE, prefill_signature
 from edgegen.errors import ConversionError
 
+MIN_KV_CACHE_LEN = 8
+
 
 @dataclass(frozen=True)
 class ExportSpec:
@@ -57,16 +59,31 @@ def check_spec(spec: ExportSpec, max_position_embeddings: int) -> None:
             "the model was trained for",
             f"pass --kv-cache-len {max_position_embeddings} or less",
         )
+    if cache < MIN_KV_CACHE_LEN:
+        raise ConversionError(
+            f"KV cache of {cache} tokens has no room for a prompt and an answer, expected at "
+            f"least {MIN_KV_CACHE_LEN}",
+            f"pass --kv-cache-len {MIN_KV_CACHE_LEN} or more",
+        )
     overrun = _first_overrun(lens, cache)
     if overrun is not None:
         prompt, position = overrun
-        fitting = -(-cache // lens[0]) * lens[0]
         raise ConversionError(
             f"with prefill lengths {list(lens)} a prompt of {prompt} tokens ends in a chunk of "
             f"{lens[0]} at position {position}, past the KV cache of {cache}: the runtime would "
             "shift the chunk over earlier tokens",
-            f"make the cache a multiple of {lens[0]}: --kv-cache-len {fitting}",
+            _fitting(lens, cache, max_position_embeddings),
         )
+
+
+def _fitting(lens: tuple[int, ...], cache: int, longest: int) -> str:
+    smallest = lens[0]
+    if any(n % smallest for n in lens):
+        multiples = ",".join(str(-(-n // smallest) * smallest) for n in lens)
+        return f"make each length a multiple of the smallest: --prefill {multiples}"
+    above = -(-cache // smallest) * smallest
+    fitting = above if above <= longest else above - smallest
+    return f"make the cache a multiple of {smallest}: --kv-cache-len {fitting}"
 
 
 def prefill_chunks(prompt: int, prefill_lens: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -85,7 +102,8 @@ def prefill_chunks(prompt: int, prefill_lens: tuple[int, ...]) -> list[tuple[int
 
 def _first_overrun(lens: tuple[int, ...], cache: int) -> tuple[int, int] | None:
     """Find a prompt whose last, padded chunk would not fit, as (prompt, position)."""
-    for prompt in range(1, cache):
+    # A chunk reaches past its prompt by less than its length, so only the longest can overrun.
+    for prompt in range(max(1, cache - lens[0] + 1), cache):
         position, length = prefill_chunks(prompt, lens)[-1]
         if position + length > cache:
             return prompt, position

@@ -23,6 +23,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from edgegen.author.safetensors_files import TensorEntry
 from edgegen.convert.quantize import WeightPlan, mark, quantize_rows, set_scales
+from edgegen.errors import ConversionError
 from edgegen.progress import Advance, stage
 
 # Large enough to keep numpy busy, small enough for the allocator to reuse: 64 MB blocks took
@@ -54,10 +55,11 @@ def stream_weights(
         output: The file to write; the caller makes sure that it is a temporary name.
 
     Raises:
-        ConversionError: a weight cannot be stored as planned.
+        ConversionError: a weight cannot be stored as planned, or has another shape in the graph.
         CheckpointError: a tensor cannot be read.
     """
     for plan in plans:
+        _require_same_shape(plan, sources[plan.weight.name])
         mark(model, plan)
         buffer = model.buffers[plan.weight.buffer]
         # Present from the start, so that the header's length does not change with them.
@@ -87,6 +89,16 @@ def stream_weights(
         _write(file.fileno(), header, 0)
         # Engines map the file: its last weight must be there to its last aligned byte.
         file.truncate(position)
+
+
+def _require_same_shape(plan: WeightPlan, entry: TensorEntry) -> None:
+    if plan.weight.shape != entry.shape:
+        raise ConversionError(
+            f"the graph takes {plan.weight.name} as {list(plan.weight.shape)}, the checkpoint "
+            f"stores {list(entry.shape)}",
+            "the checkpoint changed while it was converted, or the converter turned a matrix; "
+            "run the command again",
+        )
 
 
 def _blocks(plan: WeightPlan, sources: Mapping[str, TensorEntry], position: int) -> list[_Block]:

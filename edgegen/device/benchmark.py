@@ -6,7 +6,8 @@ import dataclasses
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgegen.bundle import Bundle, Inspection, Measurement, inspect_bundle, open_bundle
+from edgegen.bundle import Bundle, Measurement, open_bundle
+from edgegen.bundle.dimensions import Dimensions, read_dimensions
 from edgegen.bundle.engine_types import Delegate
 from edgegen.device.runners import RUNNERS
 from edgegen.device.samples import BenchRun, BenchSpec, Sample
@@ -55,7 +56,7 @@ def bench(
     runner = RUNNERS[device]
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     prefill, decode = fitting_counts(
-        inspect_bundle(opened.path, sha256=False), prefill_tokens, decode_tokens
+        opened.path, read_dimensions(opened), prefill_tokens, decode_tokens
     )
     spec = BenchSpec(delegate, prefill, decode, repeats, warmup, threads, timeout_s)
     started_at = datetime.now(timezone.utc)
@@ -78,7 +79,7 @@ def bench(
 
 
 def fitting_counts(
-    inspection: Inspection, prefill_tokens: int | None, decode_tokens: int | None
+    path: Path, dimensions: Dimensions, prefill_tokens: int | None, decode_tokens: int | None
 ) -> tuple[int, int]:
     """Choose or check the counts of a benchmark against the KV cache.
 
@@ -88,17 +89,17 @@ def fitting_counts(
         BundleError: the model has no KV cache or no prefill signature.
         EngineError: the counts do not fit together.
     """
-    capacity = inspection.kv_cache_len
-    if capacity is None or not inspection.prefill_lens:
-        names = ", ".join(s.name for s in inspection.signatures) or "none"
+    capacity = dimensions.kv_cache_len
+    if capacity is None or not dimensions.prefill_lens:
+        names = ", ".join(dimensions.signatures) or "none"
         raise BundleError(
-            f"the model in {inspection.path} has the signatures {names}, expected decode with "
+            f"the model in {path} has the signatures {names}, expected decode with "
             "a KV cache and prefill_N",
             "convert the checkpoint with edgegen build",
         )
     if prefill_tokens is None:
         room = capacity - decode_tokens if decode_tokens else capacity // 2
-        fitting = [length for length in inspection.prefill_lens if length <= room]
+        fitting = [length for length in dimensions.prefill_lens if length <= room]
         prefill_tokens = max(fitting, default=max(1, room))
     if decode_tokens is None:
         decode_tokens = max(1, min(DEFAULT_DECODE_TOKENS, capacity - prefill_tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -20,10 +21,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bo
     """Make a table; columns whose name starts with `>` are aligned to the right."""
     made = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        made.add_column(_text(column.lstrip(">")), justify=justify)
     for row in rows:
-        made.add_row(*(Text(cell) for cell in row))  # Text: brackets are no markup
+        made.add_row(*map(_text, row))
     return made
+
+
+def printable(text: str) -> str:
+    """Return `text` without the characters that could take over a terminal.
+
+    Names in a file that came from anywhere may hold escape sequences.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def to_text(parts: Iterable[Part], *, terminal: bool, width: int) -> str:
@@ -35,10 +45,14 @@ def to_text(parts: Iterable[Part], *, terminal: bool, width: int) -> str:
     for part in parts:
         # Lines are left whole: a hash or a path that wraps cannot be copied.
         if isinstance(part, str):
-            console.print(Text(part), soft_wrap=True)
+            console.print(_text(part), soft_wrap=True)
         else:
             console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _text(text: str) -> Text:
+    return Text(printable(text))  # Text: brackets are no markup
 
 
 def number(value: float) -> str:

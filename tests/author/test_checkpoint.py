@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from edgegen.author.checkpoint import open_checkpoint
 from edgegen.author.safetensors_files import read_index
@@ -105,6 +105,7 @@ def test_no_weights_at_all(folder: Path) -> None:
 
 
 def test_two_files_without_an_index(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "first.safetensors")
     save_file({"a": torch.zeros(1)}, folder / "second.safetensors")
     refuse(folder, "holds 2 safetensors files", "index")
 
@@ -113,6 +114,17 @@ def test_two_files_without_an_index(folder: Path) -> None:
 def sharded(tmp_path: Path) -> Path:
     save_checkpoint(tmp_path, tiny_config(), max_shard_size="100KB")
     return tmp_path
+
+
+def test_a_single_file_beside_an_index(sharded: Path) -> None:
+    save_file({"a": torch.zeros(1)}, sharded / "model.safetensors")
+    refuse(sharded, "both model.safetensors and model.safetensors.index.json", "keep one")
+
+
+def test_what_a_shard_holds_beyond_the_index_is_not_lost(sharded: Path) -> None:
+    shard = sorted(sharded.glob("*.safetensors"))[0]
+    save_file({**load_file(shard), "model.extra": torch.zeros(1)}, shard)
+    assert "model.extra" in open_checkpoint(sharded).tensors
 
 
 def test_a_missing_shard(sharded: Path) -> None:
@@ -148,6 +160,7 @@ def test_an_index_that_promises_more_than_the_shards_hold(sharded: Path) -> None
         (struct.pack("<Q", 1 << 60) + b"{}", "header claims"),
         (struct.pack("<Q", 2) + b"{]", "not JSON"),
         (struct.pack("<Q", 2) + b"[]", "not a JSON object"),
+        (struct.pack("<Q", 200_000) + b"[" * 200_000, "not JSON"),
         (struct.pack("<Q", 8) + b'{"a": 1}', "malformed"),
     ],
 )
@@ -174,6 +187,13 @@ def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="ends inside tensor"):
         entry.read()
+
+
+def test_rows_outside_a_tensor_are_never_read(folder: Path) -> None:
+    entry = read_index(folder / "model.safetensors")["model.embed_tokens.weight"]
+    for start, stop in ((-1, 1), (0, 97), (5, 4)):
+        with pytest.raises(IndexError, match=r"of model\.embed_tokens\.weight"):
+            entry.read_rows(start, stop)
 
 
 def test_weights_of_a_quantized_dtype(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import edgegen
 from edgegen.author.weights import Drop, Rename, resolve
-from edgegen.errors import WeightsError
+from edgegen.errors import CheckpointError, WeightsError
 from tests.hf import save_checkpoint, tiny_config
 
 
@@ -61,12 +62,36 @@ def test_a_long_list_is_shortened(folder: Path) -> None:
 
 
 def test_dropped_tensors_are_dropped_for_a_reason(folder: Path) -> None:
+    embedding = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     change(
         folder,
-        lm_head__weight=torch.zeros(96, 96),
+        lm_head__weight=embedding.clone(),
         model__layers__0__self_attn__rotary_emb__inv_freq=torch.zeros(16),
     )
     assert "lm_head.weight" not in author(folder).sources
+
+
+def test_a_head_that_is_said_to_be_tied_must_be_the_embedding(folder: Path) -> None:
+    """Transformers does not tie two stored tensors that differ; dropping one changes the model."""
+    embedding = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    embedding[-1, -1] += 1
+    change(folder, lm_head__weight=embedding)
+    with pytest.raises(WeightsError, match=r"stores different values for the two") as raised:
+        author(folder)
+    assert "tie_word_embeddings" in (raised.value.hint or "")
+
+
+def test_weights_that_are_not_floats_are_refused_before_the_long_work(folder: Path) -> None:
+    change(folder, model__norm__weight=torch.zeros(96, dtype=torch.int8))
+    with pytest.raises(CheckpointError, match="stored as I8, expected one of BF16, F16, F32"):
+        author(folder)
+
+
+def test_more_layers_than_tensors_are_refused_before_any_is_built(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1 << 20}))
+    with pytest.raises(WeightsError, match="stores 20 tensors in all"):
+        author(folder)
 
 
 def test_an_untied_model_needs_its_head(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -24,7 +23,10 @@ from edgegen.bundle import (
 )
 from edgegen.bundle import task as task_module
 from edgegen.errors import BundleError, EngineError
+from edgegen.provenance import provenance_path
 from tests.bundle.conftest import train_tokenizer
+from tests.processes import wait_for
+from tests.signals import default_signals
 
 PROMPT = "To be, or not to be"
 GREEDY = GenerateRequest(PROMPT, max_output_tokens=12)
@@ -35,6 +37,14 @@ STUCK = (
     "from edgegen.bundle import engine_child; "
     "engine_child._ACTIONS['generate'] = "
     "lambda request, answer: (answer({'piece': 'x'}), time.sleep(600)); "
+    "engine_child.main(int(fd))"
+)
+
+# Starts a child whose engine answers at once.
+START = (
+    "import sys; fd, *sys.path[:] = sys.argv[1:]; "
+    "from edgegen.bundle import engine_child; "
+    "engine_child._ACTIONS['{action}'] = lambda request, answer: answer({{'done': {done}}}); "
     "engine_child.main(int(fd))"
 )
 
@@ -132,12 +142,14 @@ def test_a_stop_token_ends_the_answer(demo_task_f32: Path, tmp_path: Path) -> No
     assert result.text == "".join(pieces[: names.index(stop)])
 
 
-def test_a_full_cache_ends_the_answer_and_is_told(demo_task: Path) -> None:
-    result = generate(demo_task, replace(GREEDY, max_output_tokens=100_000)).result()
+def test_a_full_cache_ends_the_answer_and_is_told(demo_task: Path, tmp_path: Path) -> None:
+    # A piece that the model does not say, and </s> is no stop token any more.
+    endless = rebundle(demo_task, tmp_path / "endless.task", stop_tokens=("<unk>",))
 
-    assert result.finish in ("kv_cache_full", "stop_token")
-    if result.finish == "kv_cache_full":
-        assert result.prompt_tokens + result.output_tokens == 512
+    result = generate(endless, replace(GREEDY, max_output_tokens=100_000)).result()
+
+    assert result.finish == "kv_cache_full"
+    assert result.prompt_tokens + result.output_tokens == 512
 
 
 def test_the_engine_reads_zip64_bundles(
@@ -158,6 +170,24 @@ def test_nothing_is_left_beside_the_bundle(demo_task: Path, tmp_path: Path) -> N
     measure(bundle, MeasureRequest(prefill_tokens=16, decode_tokens=4))
 
     assert [path.name for path in tmp_path.iterdir()] == ["model.task"]
+
+
+def test_broken_provenance_beside_the_bundle_stops_nothing(demo_task: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "model.task"
+    bundle.write_bytes(demo_task.read_bytes())
+    provenance_path(bundle).write_text("{")
+
+    assert generate(bundle, GREEDY).result().text == generate(demo_task, GREEDY).result().text
+
+
+def test_a_link_runs_whatever_it_points_to(demo_task: Path, tmp_path: Path) -> None:
+    """Download caches keep files under their hash; the engine goes by the extension."""
+    blob, link = tmp_path / "d2c0ffee", tmp_path / "model.task"
+    blob.write_bytes(demo_task.read_bytes())
+    link.symlink_to(blob)
+
+    assert generate(link, GREEDY).result().text
+    assert measure(link, MeasureRequest(prefill_tokens=16, decode_tokens=4)).init_ms > 0
 
 
 def test_a_cache_folder_is_used_where_one_is_given(demo_task: Path, tmp_path: Path) -> None:
@@ -194,6 +224,32 @@ def test_counts_that_the_engine_cut_are_an_error(
     with pytest.raises(EngineError, match=f"expected {prefill} and {decode}") as caught:
         measure(demo_task, MeasureRequest(prefill, decode))
     assert "fit the KV cache" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("rate", ["0.0", "-1.0", "float('nan')", "float('inf')"])
+def test_a_rate_that_cannot_be_is_an_error(
+    demo_task: Path, monkeypatch: pytest.MonkeyPatch, rate: str
+) -> None:
+    """LiteRT-LM reports zeros after errors."""
+    done = (
+        "{'init_ms': 1.0, 'ttft_ms': 1.0, 'prefill_tokens': 16, 'prefill_tokens_per_s': 1.0, "
+        f"'decode_tokens': 4, 'decode_tokens_per_s': {rate}, 'peak_rss_bytes': 1}}"
+    )
+    monkeypatch.setattr(engine_process, "_START_CHILD", START.format(action="measure", done=done))
+    with pytest.raises(EngineError, match="reported a time or rate that cannot be") as caught:
+        measure(demo_task, MeasureRequest(prefill_tokens=16, decode_tokens=4))
+    assert "-v" in str(caught.value.hint)
+
+
+def test_a_missing_engine_is_explained(demo_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "litert_lm", None)
+    for use in (
+        lambda: generate(demo_task, GREEDY).result(),
+        lambda: measure(demo_task, MeasureRequest(1, 1)),
+    ):
+        with pytest.raises(EngineError, match="LiteRT-LM is not installed") as caught:
+            use()
+        assert "pip install litert-lm-api" in str(caught.value.hint)
 
 
 def test_a_prompt_that_does_not_fit_is_refused(demo_task: Path) -> None:
@@ -260,13 +316,19 @@ def test_the_engine_dies_with_its_parent(demo_task: Path, end: signal.Signals) -
         "print(next(pieces), flush=True); next(pieces)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=default_signals,
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"x\n"
         (engine,) = children(parent.pid)
         parent.send_signal(end)
-        parent.wait(10)
+        try:
+            parent.wait(10)
+        finally:
+            parent.kill()
 
     assert wait_for(lambda: not alive(engine))
 
@@ -361,12 +423,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

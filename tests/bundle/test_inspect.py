@@ -14,6 +14,7 @@ from edgegen.bundle import SentencePieceTokenizer, inspect_bundle, open_bundle, 
 from edgegen.bundle.flatbuffer import WeightStorage, read_model
 from edgegen.errors import BundleError, EdgegenError
 from edgegen.metering import peak_rss_bytes
+from edgegen.progress import Advance, reporting
 from tests.bundle.conftest import PARAMETERS
 
 
@@ -94,7 +95,8 @@ def test_provenance_beside_the_file_is_read(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [("{", "is not valid JSON"), ("[1]", "holds a list, expected a JSON")]
+    ("content", "says"),
+    [("{", "is not valid JSON"), ("[1]", "holds a list, expected a JSON object")],
 )
 def test_damaged_provenance_is_refused(copy: Path, content: str, says: str) -> None:
     copy.with_name("copy.task.provenance.json").write_text(content)
@@ -108,6 +110,26 @@ def test_provenance_of_absurd_size_is_not_read(copy: Path) -> None:
         file.truncate(17 * 1024**2)
     with pytest.raises(BundleError, match="has 17825792 bytes, expected at most 16777216"):
         inspect_bundle(copy, sha256=False)
+
+
+def test_hashing_is_a_stage_of_its_own(demo_task: Path) -> None:
+    class Names:
+        def __init__(self) -> None:
+            self.started: list[tuple[str, int | None, str]] = []
+
+        def start(self, name: str, total: int | None, unit: str) -> Advance:
+            self.started.append((name, total, unit))
+            return lambda amount: None
+
+        def finish(self, name: str) -> None:
+            pass
+
+    names = Names()
+    with reporting(names):
+        inspect_bundle(demo_task)
+        inspect_bundle(demo_task, sha256=False)
+
+    assert names.started == [("hash bundle", demo_task.stat().st_size, "B")]
 
 
 @settings(max_examples=150, deadline=None)
@@ -163,6 +185,17 @@ def small_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.tflite"
     path.write_bytes(tflite(None))
     return path
+
+
+def test_a_model_without_buffers_is_refused(tmp_path: Path, small_tflite: Path) -> None:
+    model = schema.ModelT.InitFromPackedBuf(small_tflite.read_bytes())
+    model.buffers = None
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    (tmp_path / "none.tflite").write_bytes(builder.Output())
+
+    with pytest.raises(BundleError, match=r"the TFLite model in .*none\.tflite is damaged"):
+        inspect_bundle(tmp_path / "none.tflite")
 
 
 def test_a_shared_constant_counts_once(small_tflite: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import zipfile
 from pathlib import Path
 
@@ -101,3 +102,10 @@ def test_fields_of_other_kinds_are_passed_over() -> None:
 def test_a_nul_character_is_refused_rather_than_cut_off() -> None:
     with pytest.raises(BundleError, match="holds a NUL character"):
         metadata_bytes(GenerationParameters("<s>", ("</s>",), prompt_prefix_user="a\0b"))
+
+
+def test_a_missing_bundler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe.tasks.python.genai.bundler", None)
+    with pytest.raises(BundleError, match="writing a bundle needs MediaPipe's bundler") as caught:
+        metadata_bytes(GenerationParameters("<s>", ("</s>",)))
+    assert 'pip install "edgegen[convert]"' in str(caught.value.hint)

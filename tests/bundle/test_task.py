@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -138,6 +139,27 @@ def test_a_failure_leaves_nothing_behind(
         write_bundle(fake_tflite, tokenizer, PARAMETERS, tmp_path / "model.task")
 
     assert [path.name for path in tmp_path.iterdir()] == [fake_tflite.name]
+
+
+@pytest.mark.parametrize("name", ["m.litertlm", "noext", "m.TASK", "m.task.bak", ".task"])
+def test_a_name_that_engines_do_not_open_is_refused_before_any_work(
+    tmp_path: Path, tokenizer: SentencePieceTokenizer, name: str
+) -> None:
+    with pytest.raises(OutputError, match=r"does not end in \.task") as caught:
+        write_bundle(tmp_path / "missing.tflite", tokenizer, PARAMETERS, tmp_path / name)
+    assert f"{name}.task" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["m.litertlm", "no ext"])
+def test_a_bundle_under_a_name_that_engines_do_not_open_is_to_be_renamed(
+    bundle: Path, name: str
+) -> None:
+    renamed = bundle.rename(bundle.with_name(name))
+    with pytest.raises(BundleError, match=r"is a bundle, but its name does not end in \.task") as c:
+        open_bundle(renamed)
+
+    subprocess.run(str(c.value.hint).removeprefix("rename it: "), shell=True, check=True)
+    assert open_bundle(bundle.with_name(f"{name}.task")).parameters == PARAMETERS
 
 
 def test_a_model_that_is_no_tflite_is_refused(

@@ -26,10 +26,20 @@ def test_run_streams_the_text_to_stdout(demo_task: Path, capfd: pytest.CaptureFi
     assert err == ""
 
 
+def test_a_prompt_that_is_not_utf8_is_refused(
+    demo_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
+    assert main(["run", str(demo_task), "-"]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: the prompt on stdin is not UTF-8 text: byte 3 cannot be read"
+    assert hint.startswith("hint: ")
+
+
 def test_run_reads_the_prompt_from_stdin(
     demo_task: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("To be"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"To be")))
     assert main(["run", str(demo_task), "-", "--raw", "--max-tokens", "12"]) == 0
 
     assert capfd.readouterr().out == greedy(demo_task, "To be") + "\n"

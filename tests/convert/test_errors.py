@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,44 @@ def test_values_that_are_not_numbers(tmp_path: Path, recipe: str, value: float) 
     with pytest.raises(ConversionError, match=r"layers\.0\.mlp\.up_proj\.weight holds infinite"):
         edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC, recipe=recipe)
     assert list(tmp_path.glob("*x.tflite*")) == []
+
+
+def test_vectors_that_are_not_numbers(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "hf")
+    path = model.checkpoint.path / "model.safetensors"
+    state = load_file(path)
+    state["model.norm.weight"][0] = float("nan")
+    save_file(state, path)
+    model = edgegen.author_model(edgegen.open_checkpoint(path.parent))
+    with pytest.raises(ConversionError, match=r"norm\.weight holds infinite values"):
+        edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC)
+
+
+def test_a_matrix_of_another_shape_than_the_graphs(tmp_path: Path) -> None:
+    """The checkpoint may change between the two processes that read it."""
+    model = checkpoint(tmp_path / "hf")
+    traced = trace_skeleton(model.checkpoint.path, SPEC)
+    save_checkpoint(tmp_path / "hf", tiny_config(intermediate_size=160))
+    model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgegen.convert.skeleton.trace_skeleton", lambda *_: traced)
+        with pytest.raises(ConversionError, match=r"the checkpoint stores \[96, 160\]"):
+            edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC)
+
+
+def test_code_in_the_current_folder_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cd checkpoint; edgegen build .` must not import the checkpoint's `torch.py`."""
+    model = checkpoint(tmp_path / "hf")
+    for name in ("torch", "numpy", "json"):
+        (tmp_path / "hf" / f"{name}.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path / "hf")
+    monkeypatch.setattr("sys.path", [p for p in sys.path if p])
+
+    edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC)
+
+    assert not (tmp_path / "hf" / "ran").exists()
 
 
 def test_values_that_float16_cannot_hold(tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def test_prompts_are_cut_as_litert_lm_does(prompt: int, chunks: list[int]) -> No
             "--kv-cache-len 128",
         ),
         (ExportSpec((8,), 512), "longer than the 256 positions", "--kv-cache-len 256"),
-        (ExportSpec((100,), 250), "past the KV cache of 250", "--kv-cache-len 300"),
+        (ExportSpec((100,), 190), "past the KV cache of 190", "--kv-cache-len 200"),
+        (ExportSpec((100,), 250), "past the KV cache of 250", "--kv-cache-len 200"),
+        (ExportSpec((16, 100), 160), "past the KV cache of 160", "--prefill 16,112"),
+        (ExportSpec((4,), 4), "no room for a prompt and an answer", "--kv-cache-len 8"),
     ],
 )
 def test_impossible_signatures_are_refused(spec: ExportSpec, found: str, hint: str) -> None:
@@ -47,6 +50,21 @@ def test_impossible_signatures_are_refused(spec: ExportSpec, found: str, hint: s
         check_spec(spec, 256)
     assert found in raised.value.message
     assert hint in (raised.value.hint or "")
+
+
+def test_long_caches_are_checked_at_once() -> None:
+    """Quadratic work over Llama 3's own 131 072 positions took minutes."""
+    calls = 0
+
+    def count(*arguments: object) -> list[tuple[int, int]]:
+        nonlocal calls
+        calls += 1
+        return prefill_chunks(*arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgegen.convert.spec.prefill_chunks", count)
+        check_spec(ExportSpec((16, 128, 512), 131072), 131072)
+    assert calls < 32
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(1, 120))

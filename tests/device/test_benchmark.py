@@ -3,14 +3,22 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgegen.bundle import Measurement, inspect_bundle, open_bundle
+from edgegen.bundle import Measurement, open_bundle
+from edgegen.bundle.dimensions import Dimensions, read_dimensions
 from edgegen.device import RUNNERS, BenchSpec, bench
 from edgegen.device.benchmark import fitting_counts
+from edgegen.device.runners.host import cache_folder
 from edgegen.errors import BundleError, DeviceError, EngineError
 from edgegen.progress import Advance, reporting
+from edgegen.provenance import provenance_path
+
+DIMENSIONS = Dimensions(
+    ("decode", "prefill_16", "prefill_32", "prefill_128"), (16, 32, 128), 512, 4, 2048
+)
 
 
 def test_every_repeat_is_kept_with_the_counts_asked_for(demo_task: Path) -> None:
@@ -64,9 +72,24 @@ def test_progress_counts_warmup_and_kept_runs(demo_task: Path) -> None:
     ],
 )
 def test_counts_are_chosen_to_fit_the_cache_of_512(
-    demo_task: Path, asked: tuple[int | None, int | None], chosen: tuple[int, int]
+    asked: tuple[int | None, int | None], chosen: tuple[int, int]
 ) -> None:
-    assert fitting_counts(inspect_bundle(demo_task, sha256=False), *asked) == chosen
+    assert fitting_counts(Path("m.task"), DIMENSIONS, *asked) == chosen
+
+
+def test_a_bundles_dimensions_are_read_off_its_signatures(demo_task: Path) -> None:
+    found = read_dimensions(open_bundle(demo_task))
+
+    assert sorted(found.signatures) == sorted(DIMENSIONS.signatures)
+    assert replace(found, signatures=DIMENSIONS.signatures) == DIMENSIONS
+
+
+def test_broken_provenance_beside_the_bundle_stops_nothing(demo_task: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "model.task"
+    bundle.write_bytes(demo_task.read_bytes())
+    provenance_path(bundle).write_text("{")
+
+    assert bench(bundle, prefill_tokens=16, decode_tokens=2, repeats=1).samples
 
 
 @pytest.mark.parametrize(
@@ -80,10 +103,12 @@ def test_counts_that_do_not_fit_are_refused_before_anything_runs(
     assert "at most 512 together" in str(caught.value.hint)
 
 
-def test_a_model_that_is_no_language_model_is_refused(demo_task: Path) -> None:
-    inspection = replace(inspect_bundle(demo_task, sha256=False), kv_cache_len=None)
-    with pytest.raises(BundleError, match=r"has the signatures .*decode.*, expected decode with"):
-        fitting_counts(inspection, None, None)
+@pytest.mark.parametrize("lack", [{"kv_cache_len": None}, {"prefill_lens": ()}])
+def test_a_model_that_is_no_language_model_is_refused(lack: dict[str, Any]) -> None:
+    with pytest.raises(
+        BundleError, match=r"m\.task has the signatures decode, .*, expected decode"
+    ):
+        fitting_counts(Path("m.task"), replace(DIMENSIONS, **lack), None, None)
 
 
 def test_an_unknown_device_is_refused_with_the_known_ones(demo_task: Path) -> None:
@@ -121,11 +146,23 @@ def test_runs_on_the_host_leave_no_files(
     spec = BenchSpec("cpu", prefill_tokens=16, decode_tokens=2, repeats=1)
     found: list[Measurement] = []
     for measurement in RUNNERS["host"].measurements(open_bundle(bundle), spec):
-        # While it runs, the weights prepared by the first run are there for the others.
-        (cache,) = temporary.iterdir()
+        # While it runs, the weights prepared by the first run are there for the others, on
+        # the bundle's disk: the system's folder for temporary files is often in memory.
+        (cache,) = tmp_path.glob(".edgegen-bench-*")
         assert any(cache.iterdir())
+        assert list(temporary.iterdir()) == []
         found.append(measurement)
 
     assert len(found) == 2
-    assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.task", "tmp"]
+
+
+def test_a_folder_that_cannot_be_written_sends_the_cache_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with cache_folder(Path("/proc")) as cache:  # where not even root makes folders
+        assert cache.parent == tmp_path
+        assert cache.is_dir()
+
+    assert list(tmp_path.iterdir()) == []

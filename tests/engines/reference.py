@@ -30,10 +30,6 @@ class Greedy:
     margins: tuple[float, ...]
     text: str
 
-    def sure(self, margin: float) -> int:
-        """Count the tokens before the first near tie, which other rounding may decide."""
-        return next((i for i, m in enumerate(self.margins) if m < margin), len(self.ids))
-
     def agrees_with(self, text: str, tokenizer: SentencePieceTokenizer) -> int:
         """Count the leading tokens that `text` spells, too."""
         spelled = (tokenizer.decode(list(self.ids[: n + 1])) for n in range(len(self.ids)))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgegen.bundle import inspect_bundle
+from edgegen.bundle.flatbuffer import WeightStorage
+from edgegen.bundle.zip_members import Member
 from edgegen.device import BenchRun
 from edgegen.report import bench_record, render_bench
 from edgegen.report.render import render_inspection
@@ -64,6 +67,34 @@ def test_an_inspection_tells_what_the_file_holds(demo_task: Path) -> None:
     # Layers that differ in their number only are one line.
     assert "kv_cache_k_{0..3}  FLOAT32" in text
     assert "kv_cache_k_2" not in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_in_a_file_cannot_take_over_the_terminal(demo_task: Path, terminal: bool) -> None:
+    evil = "\x1b]0;x\x07\x9b2J[bold]\u202e"
+    inspection = inspect_bundle(demo_task, sha256=False)
+    decode, *_ = inspection.signatures
+    tensor = next(iter(decode.inputs.values()))
+    renamed = replace(
+        decode, name=evil, inputs={f"in{evil}": tensor}, outputs={}, operations={evil: 1}
+    )
+    text = render_inspection(
+        replace(
+            inspection,
+            path=Path(evil),
+            members=(Member(evil, 0, 1),),
+            signatures=(renamed,),
+            weights=(WeightStorage(evil, 1, 1, 1),),
+            provenance={evil: 1},
+        ),
+        terminal=terminal,
+    )
+    shown = "\ufffd]0;x\ufffd\ufffd2J[bold]\ufffd"
+
+    # Rich's own bold letters are all there is.
+    plain = re.sub(r"\x1b\[\d*m", "", text) if terminal else text
+    assert [c for c in plain if not c.isprintable() and c != "\n"] == []
+    assert text.count(shown) == 7
 
 
 def test_provenance_is_listed_by_name(demo_task: Path) -> None:

@@ -51,8 +51,8 @@ def _sdpa_composite(
     N heads first: slower, but right on both.
     """
     group = q.shape[2] // k.shape[1]
-    k = k.permute(0, 2, 1, 3).repeat_interleave(group, dim=2)  # [B, K, S, H] -> [B, S, N, H]
-    v = v.permute(0, 3, 1, 2).repeat_interleave(group, dim=2)  # [B, K, H, S] -> [B, S, N, H]
+    k = _repeat_heads(k.permute(0, 2, 1, 3), group)  # [B, K, S, H] -> [B, S, N, H]
+    v = _repeat_heads(v.permute(0, 3, 1, 2), group)  # [B, K, H, S] -> [B, S, N, H]
 
     def attend(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
@@ -63,3 +63,9 @@ def _sdpa_composite(
         return attended.transpose(1, 2)
 
     return bounded(SDPA, {"scale": scale}, attend, q, k, v, mask)
+
+
+def _repeat_heads(x: torch.Tensor, times: int) -> torch.Tensor:
+    """Repeat each head of `[B, S, K, H]`, without the fifth dimension of repeat_interleave."""
+    heads = torch.split(x, 1, dim=2)  # each [B, S, 1, H]
+    return torch.cat([head for head in heads for _ in range(times)], dim=2)

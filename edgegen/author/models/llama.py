@@ -8,7 +8,7 @@ from typing import Any
 from edgegen.author.config import DecoderConfig, read_decoder_config
 from edgegen.author.decoder import Decoder, DecoderLayer
 from edgegen.author.layers import ACTIVATIONS, Attention, GatedMLP, RMSNorm, rope_inv_freq
-from edgegen.author.weights import Drop, Rename, WeightMap
+from edgegen.author.weights import Copy, Drop, Rename, WeightMap
 
 
 def read_config(raw: Mapping[str, Any]) -> DecoderConfig:
@@ -62,7 +62,7 @@ def weight_map(config: DecoderConfig) -> WeightMap:
         *(Rename(f"layers.{{layer}}.{t}", f"model.layers.{{layer}}.{t}") for t in tensors),
         Rename("norm.weight", "model.norm.weight"),
         Drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "computed from the config"),
-        Drop("lm_head.weight", "tied to embed_tokens")
+        Copy("lm_head.weight", of="model.embed_tokens.weight")
         if config.tie_word_embeddings
         else Rename("lm_head.weight", "lm_head.weight"),
     )

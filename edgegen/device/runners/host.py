@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -30,19 +31,34 @@ def measurements(bundle: Bundle, spec: BenchSpec) -> Iterator[Measurement]:
     """Yield warm-up and kept runs.
 
     The engine keeps prepared weights in a temporary folder that starts empty and is removed
-    at the end. Left to itself it would write them, as large as the model, beside the bundle.
+    at the end. Left to itself it would leave them beside the bundle.
     """
-    with tempfile.TemporaryDirectory(prefix="edgegen-bench-") as cache:
+    with cache_folder(bundle.path.parent) as cache:
         request = MeasureRequest(
             prefill_tokens=spec.prefill_tokens,
             decode_tokens=spec.decode_tokens,
             delegate=spec.delegate,
             threads=spec.threads,
-            cache_dir=Path(cache),
+            cache_dir=cache,
             timeout_s=spec.timeout_s,
         )
         for _ in range(spec.warmup + spec.repeats):
             yield measure(bundle, request)
+
+
+@contextlib.contextmanager
+def cache_folder(beside: Path) -> Iterator[Path]:
+    """Make a temporary folder for prepared weights, which are as large as the model.
+
+    It lies hidden in the bundle's folder, on a disk that holds such files. The system's
+    folder for temporary files, often in memory, is used only where that one is read-only.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".edgegen-bench-", dir=beside.absolute())
+    except OSError:
+        folder = tempfile.TemporaryDirectory(prefix="edgegen-bench-")
+    with folder as name:
+        yield Path(name)
 
 
 def _processor() -> str:
