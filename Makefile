@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # Written last, so that a setup that was cut short is done again.
 STAMP := $(VENV)/.setup-done
 WEB := tests/engines
+WEB_STAMP := $(WEB)/node_modules/.setup-done
 
 .PHONY: help setup demo test test-slow lint bench lock
 .DEFAULT_GOAL := help
@@ -13,16 +14,16 @@ WEB := tests/engines
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with everything in it (PYTHON=python3.12 picks the Python)
+setup: $(STAMP) $(WEB_STAMP) ## make .venv with everything in it (PYTHON=python3.12 picks the Python)
 
 demo: $(STAMP) ## convert the shipped tiny model, let it write verse, measure it
 	@mkdir -p build
 	$(BIN)/edgegen demo -o build/tiny-shakespeare.task --force
 
-test: $(STAMP) ## run the tests, but for those of more than a minute
+test: $(STAMP) $(WEB_STAMP) ## run the tests, but for those of more than a minute
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(STAMP) ## run all tests
+test-slow: $(STAMP) $(WEB_STAMP) ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style, format and types
@@ -40,13 +41,23 @@ lock: $(STAMP) ## resolve requirements/lock-py3.X.txt anew
 	$(BIN)/python scripts/lock.py $(PYTHONS)
 
 # The lock must be that of the Python in .venv, which an earlier setup may have chosen.
-$(STAMP): pyproject.toml $(wildcard requirements/lock-*.txt) $(WEB)/package-lock.json
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(STAMP): pyproject.toml $(wildcard requirements/lock-*.txt)
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "error: $(PYTHON) cannot make a virtual environment"; \
+	  echo "hint: on Debian apt-get install python3-venv, or name another: make setup PYTHON=..."; \
+	  exit 1; }
 	@lock=requirements/lock-py$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
 	test -f $$lock || { echo "error: there is no $$lock"; \
 	  echo "hint: remove $(VENV), then: make setup PYTHON=python3.11"; exit 1; }; \
 	echo "installing what $$lock names; the first time takes minutes"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $$lock -e '.[dev]'
-	@if command -v npm > /dev/null; then npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund; \
-	else echo "note: no npm here, so the tests of MediaPipe's web engine will be skipped"; fi
 	@touch $@
+
+# Only tests need it, so that what fails here stops them alone, and only where they must not skip.
+$(WEB_STAMP): $(WEB)/package-lock.json
+	@if ! command -v npm > /dev/null; then why="there is no npm here"; \
+	elif ! npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund; then why="npm ci failed"; \
+	else touch $@; exit 0; fi; \
+	if [ "$$EDGEGEN_REQUIRE_ENGINES" = 1 ]; then \
+	  echo "error: $$why, and EDGEGEN_REQUIRE_ENGINES=1 wants MediaPipe's web engine"; exit 1; fi; \
+	echo "note: $$why, so the tests of MediaPipe's web engine will be skipped"
