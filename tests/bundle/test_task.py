@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import zipfile
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_a_bundle_under_a_name_that_engines_do_not_open_is_to_be_renamed(
     with pytest.raises(BundleError, match=r"is a bundle, but its name does not end in \.task") as c:
         open_bundle(renamed)
 
-    subprocess.run(str(c.value.hint).removeprefix("rename it: "), shell=True, check=True)
+    subprocess.run(shlex.split(str(c.value.hint).removeprefix("rename it: ")), check=True)
     assert open_bundle(bundle.with_name(f"{name}.task")).parameters == PARAMETERS
 
 
