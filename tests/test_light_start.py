@@ -48,7 +48,12 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=BUFFERED
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=BUFFERED,
+        preexec_fn=default_signals,
     )
 
 
