@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-
-
-def default_signals() -> None:
-    """Undo what a background shell does to its jobs: they start with SIGINT ignored.
-
-    For `subprocess.Popen(preexec_fn=...)`.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+# Undoes what a background shell or nohup does to its jobs, which start with signals ignored.
+# Before a command, not as preexec_fn: a fork of this process, where torch and jax have run
+# threads, may hang before it gets that far.
+ORDINARY_SIGNALS = ("env", "--default-signal=INT,TERM,HUP")

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from edgegen.cli import VERBS
-from tests.signals import default_signals
+from tests.signals import ORDINARY_SIGNALS
 
 HEAVY = (
     "torch",
@@ -48,12 +48,11 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [*ORDINARY_SIGNALS, sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,
         env=BUFFERED,
-        preexec_fn=default_signals,
     )
 
 
@@ -167,11 +166,10 @@ def test_a_reader_that_left_before_the_last_words_is_no_traceback():
 def test_ctrl_c_ends_with_130_and_no_traceback():
     body = "import time; print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen(
-        [sys.executable, "-c", FAKE_VERB.format(body=body)],
+        [*ORDINARY_SIGNALS, sys.executable, "-c", FAKE_VERB.format(body=body)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=default_signals,
     ) as process:
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGINT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from edgegen.provenance import provenance_path
 from tests.engines.reference import hf_reference
 from tests.hf import save_checkpoint, tiny_config
 from tests.processes import processes_with, wait_for
-from tests.signals import default_signals
+from tests.signals import ORDINARY_SIGNALS
 
 TOKENIZER = demo.CHECKPOINT / "tokenizer.model"
 SHAPE = {"vocab_size": 2048, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 128}
@@ -123,9 +122,16 @@ def test_a_wrong_start_token_does_not_pass_the_self_check(
 # --- as the command line ---------------------------------------------------------------
 
 
-def edgegen_build(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgegen", "build", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+def build_command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "edgegen", "build", *map(str, arguments)]
+
+
+def edgegen_build(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return captured(build_command(*arguments))
+
+
+def captured(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def expect_error(done: subprocess.CompletedProcess[str], found: str) -> None:
@@ -275,10 +281,9 @@ def test_lengths_that_are_not_numbers_are_a_usage_error(folder: Path, tmp_path: 
 
 
 def test_a_file_size_limit_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
-
-    done = edgegen_build(folder, "-o", tmp_path / "m.task", "--prefill", "8", preexec_fn=limit)
+    # prlimit is util-linux's.
+    limited = ["prlimit", "--fsize=400000"]
+    done = captured([*limited, *build_command(folder, "-o", tmp_path / "m.task", "--prefill", "8")])
     expect_error(done, "no space left while writing")
     assert list(tmp_path.iterdir()) == []
 
@@ -315,14 +320,13 @@ def model_is_traced(_: int, mark: str) -> bool:
 def test_ctrl_c_and_kill_leave_nothing_behind(
     folder: Path, tmp_path: Path, moment: Callable[[int, str], bool], number: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "edgegen", "build", folder, "-o", tmp_path / "m.task"]
+    command = [*ORDINARY_SIGNALS, *build_command(folder, "-o", tmp_path / "m.task")]
     mark = f"EDGEGEN_TEST_MARK={uuid.uuid4()}"
     with subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **dict([mark.split("=")])},
-        preexec_fn=default_signals,
     ) as process:
         try:
             assert wait_for(lambda: moment(process.pid, mark), timeout_s=30)
@@ -339,7 +343,7 @@ def test_ctrl_c_and_kill_leave_nothing_behind(
 
 def test_the_tracer_ends_with_a_killed_build(folder: Path, tmp_path: Path) -> None:
     """SIGKILL leaves no time to clean up; no process may go on for minutes all the same."""
-    command = [sys.executable, "-m", "edgegen", "build", folder, "-o", tmp_path / "m.task"]
+    command = [*ORDINARY_SIGNALS, *build_command(folder, "-o", tmp_path / "m.task")]
     mark = f"EDGEGEN_TEST_MARK={uuid.uuid4()}"
     with subprocess.Popen(
         command, stderr=subprocess.DEVNULL, env={**os.environ, **dict([mark.split("=")])}

@@ -56,11 +56,10 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
     context = multiprocessing.get_context("fork")
     waiting = list(signatures.items())
     running: dict[object, tuple[str, BaseProcess]] = {}
-    # Collecting garbage writes to every object, and so copies the memory that the children
-    # share; a trace makes little garbage in cycles, and its process ends with it.
+    # A garbage collection writes to every object it knows, and so copies memory that the
+    # children share; of these objects it need not know.
     gc.collect()
     gc.freeze()
-    gc.disable()
     limit = max(1, min(MAX_PARALLEL, len(os.sched_getaffinity(0))))
     while waiting or running:
         while waiting and len(running) < limit:

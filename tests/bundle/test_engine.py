@@ -26,7 +26,7 @@ from edgegen.errors import BundleError, EngineError
 from edgegen.provenance import provenance_path
 from tests.bundle.conftest import train_tokenizer
 from tests.processes import wait_for
-from tests.signals import default_signals
+from tests.signals import ORDINARY_SIGNALS
 
 PROMPT = "To be, or not to be"
 GREEDY = GenerateRequest(PROMPT, max_output_tokens=12)
@@ -316,10 +316,9 @@ def test_the_engine_dies_with_its_parent(demo_task: Path, end: signal.Signals) -
         "print(next(pieces), flush=True); next(pieces)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script],
+        [*ORDINARY_SIGNALS, sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=default_signals,
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"x\n"

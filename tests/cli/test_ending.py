@@ -14,7 +14,7 @@ import pytest
 
 from edgegen.cli import main
 from tests.processes import processes_with, wait_for
-from tests.signals import default_signals
+from tests.signals import ORDINARY_SIGNALS
 from tests.test_light_start import FAKE_VERB, python
 
 
@@ -34,12 +34,20 @@ def test_a_benchmark_that_is_ended_leaves_nothing(
     temporary.mkdir()
     mark = f"EDGEGEN_TEST_MARK={uuid.uuid4()}"
     with subprocess.Popen(
-        [sys.executable, "-m", "edgegen", "bench", str(bundle), "--repeats", "999"],
+        [
+            *ORDINARY_SIGNALS,
+            sys.executable,
+            "-m",
+            "edgegen",
+            "bench",
+            str(bundle),
+            "--repeats",
+            "999",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **dict([mark.split("=")]), "TMPDIR": str(temporary)},
-        preexec_fn=default_signals,
     ) as process:
         try:
             assert wait_for(lambda: len(processes_with(mark)) == 2, timeout_s=30)
