@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgegen.author.checkpoint import Checkpoint
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 from edgegen.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class AuthoredModel:
     checkpoint: Checkpoint
     config: DecoderConfig
     decoder: Decoder = field(repr=False)
-    sources: Mapping[str, TensorEntry] = field(repr=False)
+    sources: Mapping[str, TensorSource] = field(repr=False)
 
     @property
     def parameter_count(self) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from edgegen.author.layers import causal_mask, rope_angles
 from edgegen.author.model import AuthoredModel
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 
 _HEAD_BLOCK_BYTES = 32_000_000
 
@@ -17,7 +17,7 @@ _HEAD_BLOCK_BYTES = 32_000_000
 def reference_logits(
     model: AuthoredModel,
     tokens: Sequence[int],
-    sources: Mapping[str, TensorEntry] | None = None,
+    sources: Mapping[str, TensorSource] | None = None,
 ) -> torch.Tensor:
     """Compute the logits after each of `tokens` in one pass, `[T, V]` float32.
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgegen.author.tensor_source import TensorSource
 from edgegen.errors import CheckpointError
 
 # The format's own limit; a longer header is an attack or a damaged length field.
 MAX_HEADER_BYTES = 100_000_000
-_COMPARED_BYTES = 8_000_000
 
 # numpy has no bfloat16: it is read as the upper half of a float32.
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
@@ -34,7 +34,7 @@ _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
 
 
 @dataclass(frozen=True)
-class TensorEntry:
+class TensorEntry(TensorSource):
     """Where one stored tensor lies.
 
     Attributes:
@@ -53,17 +53,13 @@ class TensorEntry:
     offset: int
     nbytes: int
 
-    def read(self) -> npt.NDArray[np.float32]:
-        """Read the whole tensor as float32."""
-        return self.read_rows(0, self.shape[0] if self.shape else 1).reshape(self.shape)
-
     def read_rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read rows `start..stop` of the first dimension as float32 `[stop - start, ...]`.
 
         Raises:
             CheckpointError: the file ends early, or the dtype is not a float we can widen.
         """
-        stored = self.require_float()
+        stored = self._stored_dtype()
         if not 0 <= start <= stop <= (self.shape[0] if self.shape else 1):
             raise IndexError(f"rows {start}..{stop} of {self.name}, which has {self.shape}")
         row_shape = self.shape[1:]
@@ -77,12 +73,11 @@ class TensorEntry:
         widened: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
         return widened
 
-    def require_float(self) -> np.dtype[Any]:
-        """Return how the values are stored.
+    def require_float(self) -> None:
+        """Raise `CheckpointError` if the values are not floats that float32 can hold."""
+        self._stored_dtype()
 
-        Raises:
-            CheckpointError: as something else than floats that can be widened to float32.
-        """
+    def _stored_dtype(self) -> np.dtype[Any]:
         stored = _NUMPY_DTYPES.get(self.dtype)
         if stored is None:
             raise CheckpointError(
@@ -92,16 +87,6 @@ class TensorEntry:
                 "cannot be converted",
             )
         return stored
-
-    def same_values(self, other: TensorEntry) -> bool:
-        """Compare with a tensor of the same shape, a block of rows at a time."""
-        rows = self.shape[0]
-        step = max(1, _COMPARED_BYTES * rows // max(1, self.nbytes))
-        return all(
-            np.array_equal(self.read_rows(start, stop), other.read_rows(start, stop))
-            for start in range(0, rows, step)
-            for stop in (min(start + step, rows),)
-        )
 
 
 def _read_exactly(handle: int, target: bytearray, offset: int, entry: TensorEntry) -> None:

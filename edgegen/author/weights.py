@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 from edgegen.errors import WeightsError
 
 
@@ -44,8 +44,8 @@ WeightMap = Sequence[Rename | Drop | Copy]
 def resolve(
     weight_map: WeightMap,
     parameters: Mapping[str, tuple[int, ...]],
-    tensors: Mapping[str, TensorEntry],
-) -> dict[str, TensorEntry]:
+    tensors: Mapping[str, TensorSource],
+) -> dict[str, TensorSource]:
     """Find the stored tensor of every parameter.
 
     Args:
@@ -57,7 +57,7 @@ def resolve(
         WeightsError: a parameter has no tensor, a tensor has no parameter and no reason to
             be dropped, or shapes differ. The message lists every one of them.
     """
-    filled: dict[str, TensorEntry] = {}
+    filled: dict[str, TensorSource] = {}
     used: set[str] = set()
     for ours in parameters:
         for entry in weight_map:
@@ -99,7 +99,7 @@ def resolve(
     return filled
 
 
-def _require_same(copy: TensorEntry, original: TensorEntry) -> None:
+def _require_same(copy: TensorSource, original: TensorSource) -> None:
     if copy.shape != original.shape or not copy.same_values(original):
         raise WeightsError(
             f"config.json ties {copy.name} to {original.name}, but the checkpoint stores "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgegen.author import AuthoredModel
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import ExportSpec, check_spec
 from edgegen.errors import ConversionError
@@ -38,17 +38,17 @@ class TfliteModel:
     plans: tuple[WeightPlan, ...] = field(repr=False)
 
     @property
-    def grid_sources(self) -> dict[str, TensorEntry]:
+    def grid_sources(self) -> dict[str, TensorSource]:
         """The model's tensors with the values that the recipe stores.
 
         With these, the authored module computes what the bundle should: only the rounding
         of activations can differ.
         """
-        from edgegen.convert.grid import GridEntry
+        from edgegen.convert.grid import GridSource
 
         plans = {plan.weight.name: plan for plan in self.plans}
         return {
-            name: GridEntry.of(entry, plans[name]) if name in plans else entry
+            name: GridSource.of(entry, plans[name]) if name in plans else entry
             for name, entry in self.source.sources.items()
         }
 

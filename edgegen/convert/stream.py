@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.tools import flatbuffer_utils
 
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 from edgegen.convert.quantize import WeightPlan, mark, quantize_rows, set_scales
 from edgegen.errors import ConversionError
 from edgegen.progress import Advance, stage
@@ -37,14 +37,14 @@ class _Block:
     """Rows `start..stop` of a weight, and where their bytes go."""
 
     plan: WeightPlan
-    entry: TensorEntry
+    entry: TensorSource
     start: int
     stop: int
     position: int
 
 
 def stream_weights(
-    model: Any, plans: list[WeightPlan], sources: Mapping[str, TensorEntry], output: Path
+    model: Any, plans: list[WeightPlan], sources: Mapping[str, TensorSource], output: Path
 ) -> None:
     """Write `model` with all its weights to `output`.
 
@@ -76,7 +76,7 @@ def stream_weights(
         positions[plan.weight.name] = position
         position = _aligned(position + plan.nbytes)
     blocks = [b for p in plans for b in _blocks(p, sources, positions[p.weight.name])]
-    total = sum(sources[plan.weight.name].nbytes for plan in plans)
+    total = sum(plan.nbytes for plan in plans)
     with stage("weights", total, "B") as advance, output.open("r+b") as file:
         _write_blocks(blocks, scales, file.fileno(), advance)
         for plan in plans:
@@ -91,7 +91,7 @@ def stream_weights(
         file.truncate(position)
 
 
-def _require_same_shape(plan: WeightPlan, entry: TensorEntry) -> None:
+def _require_same_shape(plan: WeightPlan, entry: TensorSource) -> None:
     if plan.weight.shape != entry.shape:
         raise ConversionError(
             f"the graph takes {plan.weight.name} as {list(plan.weight.shape)}, the checkpoint "
@@ -101,7 +101,7 @@ def _require_same_shape(plan: WeightPlan, entry: TensorEntry) -> None:
         )
 
 
-def _blocks(plan: WeightPlan, sources: Mapping[str, TensorEntry], position: int) -> list[_Block]:
+def _blocks(plan: WeightPlan, sources: Mapping[str, TensorSource], position: int) -> list[_Block]:
     rows, row_values = plan.weight.shape[0], math.prod(plan.weight.shape[1:])
     step = max(1, BLOCK_BYTES // (row_values * 4))
     # A block must end on a whole byte: with 4 bits and an odd row length, after even rows.
@@ -132,7 +132,7 @@ def _write_blocks(
         if block_scales is not None:
             scales[block.plan.weight.name][block.start : block.stop] = block_scales
         _write(handle, data, block.position)
-        return block.entry.nbytes * (block.stop - block.start) // block.plan.weight.shape[0]
+        return int(data.nbytes)
 
     # numpy releases the interpreter lock in the loops that matter.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

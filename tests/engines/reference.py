@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import edgegen
-from edgegen.author.safetensors_files import TensorEntry
+from edgegen.author.tensor_source import TensorSource
 from edgegen.bundle import SentencePieceTokenizer, open_tokenizer
 
 
@@ -79,7 +79,7 @@ def hf_reference(checkpoint: Path) -> Reference:
     return Reference(model, open_tokenizer(checkpoint))
 
 
-def with_weights(checkpoint: Path, sources: Mapping[str, TensorEntry]) -> Reference:
+def with_weights(checkpoint: Path, sources: Mapping[str, TensorSource]) -> Reference:
     """Open a checkpoint with transformers, and put other values in place of its weights."""
     reference = copy.deepcopy(hf_reference(checkpoint))
     reference.known.clear()
