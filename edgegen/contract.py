@@ -25,6 +25,9 @@ LOGITS = "logits"  # float32 [B, 1, V], decode only
 # then contracts the last dimension of both, which is what the CPU and GPU kernels take.
 KV_CACHE_K_PREFIX = "kv_cache_k_"  # float32 [B, K, S, H]
 KV_CACHE_V_PREFIX = "kv_cache_v_"  # float32 [B, K, H, S]
+# The last inputs of a convolution, under the name that LiteRT-LM's own exporter gives them.
+CONV_CACHE_PREFIX = "kv_cache_c_"  # float32 [B, 1, L - 1, D]
+CACHE_PREFIXES = (KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX, CONV_CACHE_PREFIX)
 
 
 def prefill_signature(tokens: int) -> str:

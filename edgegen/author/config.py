@@ -1,70 +1,33 @@
-"""Reading a decoder's `config.json` so that nothing in it is silently dropped.
-
-Every key falls into one of three groups: used here, known to be harmless (with the reason),
-or unknown, which is an error that names it. An ignored `sliding_window` would convert without
-complaint and say something else.
-"""
+"""A decoder's shape, as read from `config.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgegen.author.config_reader import ConfigReader
+from edgegen.author.layers.activations import ACTIVATIONS
+from edgegen.author.rope_parameters import RopeParameters, read_rope_by_layer_type
 from edgegen.errors import ConfigError
 
-# Keys that cannot change the logits of a decoder in evaluation mode.
-HARMLESS = {
-    "_attn_implementation_autoset": "chooses a kernel, not the arithmetic",
-    "_name_or_path": "where it came from",
-    "architectures": "`model_type` names the architecture",
-    "attention_dropout": "training only",
-    "bos_token_id": "read by the bundle step",
-    "chunk_size_feed_forward": "trades memory for time, not the arithmetic",
-    "dtype": "the tensors say it themselves",
-    "eos_token_id": "read by the bundle step",
-    "id2label": "classification heads only",
-    "initializer_range": "training only",
-    "is_llama_config": "a mark of the nanotron exporter",
-    "label2id": "classification heads only",
-    "model_type": "chose the architecture",
-    "output_attentions": "what to return, not what to compute",
-    "output_hidden_states": "what to return, not what to compute",
-    "pad_token_id": "padding is masked",
-    "pretraining_tp": "splits matrix products; the sum is the same",
-    "problem_type": "classification heads only",
-    "return_dict": "what to return, not what to compute",
-    "torch_dtype": "the tensors say it themselves",
-    "transformers_version": "where it came from",
-    "unk_token_id": "read by the bundle step",
-    "use_cache": "the cache is always there",
-}
-
-
-_LARGEST_NUMBER = 1e30
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """How rotary frequencies are stretched beyond the trained length.
-
-    Attributes:
-        rope_type: `linear` or `llama3`.
-        factor: How many times longer.
-        low_freq_factor, high_freq_factor, original_max_position_embeddings: `llama3` only;
-            wavelengths between original/high and original/low are blended.
-    """
-
-    rope_type: str
-    factor: float
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 1.0
-    original_max_position_embeddings: int = 0
+FULL_ATTENTION = "full_attention"
+SLIDING_ATTENTION = "sliding_attention"
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A decoder's shape, under the names of Hugging Face's `config.json`."""
+    """What decoders have in common, under the names of Hugging Face's `config.json`.
+
+    An architecture with more to say derives a class of its own.
+
+    Attributes:
+        norm_eps: HF's `rms_norm_eps`, `layer_norm_eps` and the like.
+        layer_types: `full_attention` or `sliding_attention` (or an architecture's own) for
+            each layer.
+        sliding_window: Positions that a sliding layer sees; `None` where no layer slides.
+        rope: The rotary embedding of each layer type.
+    """
 
     model_type: str
     vocab_size: int
@@ -76,210 +39,138 @@ class DecoderConfig:
     head_dim: int
     max_position_embeddings: int
     hidden_act: str
-    rms_norm_eps: float
-    rope_theta: float
-    rope_scaling: RopeScaling | None
-    attention_bias: bool
-    mlp_bias: bool
+    norm_eps: float
+    layer_types: tuple[str, ...]
+    sliding_window: int | None
+    rope: Mapping[str, RopeParameters]
     tie_word_embeddings: bool
 
 
-class ConfigReader:
-    """Takes keys out of a raw config and accounts for every one of them."""
+@dataclass(frozen=True)
+class Assumed:
+    """What an architecture assumes where `config.json` is silent: its HF class's defaults.
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self._raw = raw
-        self._seen: set[str] = set()
+    `config.json` leaves out what equals the defaults of all models, so these must be right.
 
-    def integer(self, key: str, default: int | None = None, *, most: int = 1 << 20) -> int:
-        """Take a whole number in 1..most; without `default` the key is mandatory."""
-        value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise self._wrong(key, value, f"a whole number from 1 to {most}")
-        return value
+    Attributes:
+        hidden_act: The activation.
+        act_keys: Keys that may name it, the first that is set goes.
+        norm_eps: Value of the norm's epsilon.
+        norm_eps_key: Its key.
+        rope_theta: The rotary base.
+        partial_rotary_factor: Share of each head's channels that turn.
+        max_position_embeddings: The longest context.
+        num_key_value_heads: K; `None` for as many as query heads.
+        head_dim: H; `None` for D / N.
+        tie_word_embeddings: Whether the head shares the embedding.
+        has_rope: Whether there are rotary embeddings at all.
+    """
 
-    def number(self, key: str, default: float) -> float:
-        """Take a positive finite number."""
-        value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, value, "a number")
-        if not 0 < value < _LARGEST_NUMBER:  # false for not-a-number, too
-            raise self._wrong(key, value, "a positive number of ordinary size")
-        return float(value)
-
-    def flag(self, key: str, default: bool) -> bool:
-        """Take true or false."""
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
-        return value
-
-    def word(self, key: str, default: str, choices: tuple[str, ...]) -> str:
-        """Take one of `choices`."""
-        value = self._take(key, default)
-        if value not in choices:
-            raise self._wrong(key, value, f"one of {', '.join(choices)}")
-        return str(value)
-
-    def must_be(self, key: str, only: object) -> None:
-        """Take a key for which one value is authored and every other is not."""
-        value = self._take(key, only)
-        if value != only:
-            raise self._wrong(key, value, repr(only))
-
-    def section(self, key: str) -> ConfigReader | None:
-        """Take a nested object, or `None` where it is absent or null."""
-        value = self._take(key, {})
-        if not isinstance(value, Mapping):
-            raise self._wrong(key, value, "an object")
-        return ConfigReader(value) if value else None
-
-    def is_set(self, key: str) -> bool:
-        """Tell whether the key is there and not null."""
-        return self._raw.get(key) is not None
-
-    def finish(self, harmless: Mapping[str, str], what: str = "config.json") -> None:
-        """Raise `ConfigError` for keys that nobody took and that could change the numbers.
-
-        A key that is null asks for nothing, and passes.
-        """
-        unknown = {
-            key: value
-            for key, value in self._raw.items()
-            if key not in self._seen and key not in harmless and value is not None
-        }
-        if unknown:
-            listing = ", ".join(f"{key}={value!r}" for key, value in sorted(unknown.items()))
-            raise ConfigError(
-                f"{what} asks for features that edgegen does not author: {listing}",
-                "ignoring them would change what the model computes; if a key is harmless, "
-                "add it with its reason to HARMLESS in edgegen/author/config.py",
-            )
-
-    def _take(self, key: str, default: object) -> Any:
-        self._seen.add(key)
-        value = self._raw.get(key)
-        if value is None:
-            if default is None:
-                raise ConfigError(
-                    f"config.json has no {key}, which every decoder needs",
-                    "pass a checkpoint folder with the config.json that transformers writes",
-                )
-            return default
-        return value
-
-    @staticmethod
-    def _wrong(key: str, value: object, expected: str) -> ConfigError:
-        return ConfigError(
-            f"config.json has {key}={_shown(value)}, expected {expected}",
-            "correct config.json, or use a checkpoint that edgegen can author",
-        )
+    hidden_act: str = "silu"
+    act_keys: tuple[str, ...] = ("hidden_act",)
+    norm_eps: float = 1e-6
+    norm_eps_key: str = "rms_norm_eps"
+    rope_theta: float = 10000.0
+    partial_rotary_factor: float = 1.0
+    max_position_embeddings: int = 2048
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    tie_word_embeddings: bool = False
+    has_rope: bool = True
 
 
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to spell whole numbers of thousands of digits
-        return "a huge number"
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def read_decoder_config(raw: Mapping[str, Any], hidden_acts: tuple[str, ...]) -> DecoderConfig:
-    """Sort every key of a Llama-family `config.json`.
+def decoder_fields(
+    reader: ConfigReader,
+    model_type: str,
+    assumed: Assumed = Assumed(),
+    *,
+    layer_types: Sequence[str] | None = None,
+    sliding_window: int | None = None,
+) -> dict[str, Any]:
+    """Take the keys that decoders have in common; the caller takes its own and finishes.
 
     Args:
-        raw: The content of `config.json`.
-        hidden_acts: The activations that the architecture can compute.
+        reader: The config.
+        model_type: The architecture's name.
+        assumed: Its defaults.
+        layer_types: The type of each layer; by default all see the full context.
+        sliding_window: As in `DecoderConfig`.
+
+    Returns:
+        The fields of `DecoderConfig`.
 
     Raises:
-        ConfigError: a key is missing, has a wrong value, or asks for the unknown.
+        ConfigError: a key is missing or has a wrong value.
     """
-    _refuse_foreign_weights_and_code(raw)
-    reader = ConfigReader(raw)
     heads, hidden = reader.integer("num_attention_heads"), reader.integer("hidden_size")
-    # Only the half-split form of RoPE is authored; the interleaved one pairs other channels.
-    reader.must_be("rope_interleaved", False)
-    config = DecoderConfig(
-        model_type=str(raw["model_type"]),
-        vocab_size=reader.integer("vocab_size", most=1 << 24),
-        hidden_size=hidden,
-        intermediate_size=reader.integer("intermediate_size"),
-        num_hidden_layers=reader.integer("num_hidden_layers"),
-        num_attention_heads=heads,
-        num_key_value_heads=reader.integer("num_key_value_heads", heads),
-        head_dim=reader.integer("head_dim", max(1, hidden // heads)),
-        max_position_embeddings=reader.integer("max_position_embeddings", 2048, most=1 << 31),
-        hidden_act=reader.word("hidden_act", "silu", hidden_acts),
-        rms_norm_eps=reader.number("rms_norm_eps", 1e-6),
-        **_read_rope(reader),
-        attention_bias=reader.flag("attention_bias", False),
-        mlp_bias=reader.flag("mlp_bias", False),
-        tie_word_embeddings=reader.flag("tie_word_embeddings", False),
+    layers = reader.integer("num_hidden_layers")
+    head_dim = reader.integer("head_dim", assumed.head_dim or max(1, hidden // heads))
+    kv_heads = reader.integer("num_key_value_heads", assumed.num_key_value_heads or heads)
+    positions = reader.integer(
+        "max_position_embeddings", assumed.max_position_embeddings, most=1 << 31
     )
-    reader.finish(HARMLESS)
-    _check_heads(config)
-    return config
-
-
-def _refuse_foreign_weights_and_code(raw: Mapping[str, Any]) -> None:
-    if raw.get("quantization_config") is not None:
-        raise ConfigError(
-            "config.json has a quantization_config: the stored weights are already quantized",
-            "convert the original bf16, fp16 or fp32 checkpoint and choose a recipe instead",
+    # Only the half-split form of RoPE is computed; the interleaved one pairs other channels.
+    reader.must_be("rope_interleaved", False)
+    layer_types = tuple(layer_types or [FULL_ATTENTION] * layers)
+    rope: Mapping[str, RopeParameters] = {}
+    if assumed.has_rope:
+        rope = read_rope_by_layer_type(
+            reader,
+            layer_types,
+            head_dim=head_dim,
+            max_position_embeddings=positions,
+            rope_theta=assumed.rope_theta,
+            partial_rotary_factor=assumed.partial_rotary_factor,
         )
-    if raw.get("auto_map") is not None:
-        raise ConfigError(
-            "config.json has an auto_map: the checkpoint brings its own modelling code",
-            "code from a checkpoint is never run; use a checkpoint whose model_type "
-            "transformers knows by itself",
-        )
+    _check_heads(heads, kv_heads)
+    for parameters in rope.values():
+        _check_rotary_size(head_dim, parameters)
+    act_key = next((key for key in assumed.act_keys if reader.is_set(key)), assumed.act_keys[0])
+    return {
+        "model_type": model_type,
+        "vocab_size": reader.integer("vocab_size", most=1 << 24),
+        "hidden_size": hidden,
+        "intermediate_size": reader.integer("intermediate_size"),
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "max_position_embeddings": positions,
+        "hidden_act": reader.word(act_key, assumed.hidden_act, tuple(sorted(ACTIVATIONS))),
+        "norm_eps": reader.number(assumed.norm_eps_key, assumed.norm_eps),
+        "layer_types": layer_types,
+        "sliding_window": sliding_window,
+        "rope": rope,
+        "tie_word_embeddings": reader.flag("tie_word_embeddings", assumed.tie_word_embeddings),
+    }
 
 
-def _check_heads(config: DecoderConfig) -> None:
-    if config.num_attention_heads % config.num_key_value_heads:
+def read_layer_types(reader: ConfigReader, default: Sequence[str]) -> tuple[str, ...]:
+    """Take `layer_types`: full or sliding attention for each layer.
+
+    Raises:
+        ConfigError: another word, or another number of layers than `num_hidden_layers`.
+    """
+    layers = reader.integer("num_hidden_layers")
+    return reader.words("layer_types", default, (FULL_ATTENTION, SLIDING_ATTENTION), layers)
+
+
+def _check_heads(heads: int, kv_heads: int) -> None:
+    if heads % kv_heads:
         raise ConfigError(
-            f"config.json has num_attention_heads={config.num_attention_heads}, which is not "
-            f"a multiple of num_key_value_heads={config.num_key_value_heads}",
+            f"config.json has num_attention_heads={heads}, which is not "
+            f"a multiple of num_key_value_heads={kv_heads}",
             "each KV head must serve the same number of query heads",
         )
-    if config.head_dim % 2:
+
+
+def _check_rotary_size(head_dim: int, parameters: RopeParameters) -> None:
+    size = int(head_dim * parameters.partial_rotary_factor)
+    if size % 2 or not 0 < size <= head_dim:
+        share = parameters.partial_rotary_factor
+        part = f" and partial_rotary_factor={share:g}" if share != 1.0 else ""
         raise ConfigError(
-            f"config.json has head_dim={config.head_dim}, expected an even number",
+            f"config.json has head_dim={head_dim}{part}, expected an even number"
+            + (" of rotated channels" if part else ""),
             "rotary embeddings turn pairs of channels",
         )
-
-
-def _read_rope(reader: ConfigReader) -> dict[str, Any]:
-    """Read RoPE from `rope_parameters` (newer) or `rope_theta` and `rope_scaling` (older)."""
-    nested = reader.section("rope_parameters")
-    outer_theta = reader.number("rope_theta", 10000.0)
-    scaling = reader.section("rope_scaling")
-    if nested is None and scaling is None:
-        return {"rope_theta": outer_theta, "rope_scaling": None}
-    found = [_rope_section(section, outer_theta) for section in (nested, scaling) if section]
-    if any(values != found[0] for values in found):
-        raise ConfigError(
-            "config.json has rope_parameters and rope_scaling, and they say different things",
-            "keep the one that the model was trained with",
-        )
-    return found[0]
-
-
-def _rope_section(source: ConfigReader, outer_theta: float) -> dict[str, Any]:
-    theta = source.number("rope_theta", outer_theta)
-    key = "rope_type" if source.is_set("rope_type") else "type"
-    rope_type = source.word(key, "default", ("default", "linear", "llama3"))
-    if rope_type == "default":
-        source.finish({"type": "the older name of rope_type"}, "rope_parameters in config.json")
-        return {"rope_theta": theta, "rope_scaling": None}
-    values = RopeScaling(rope_type, source.number("factor", 1.0))
-    if rope_type == "llama3":
-        values = RopeScaling(
-            rope_type,
-            values.factor,
-            source.number("low_freq_factor", 1.0),
-            source.number("high_freq_factor", 4.0),
-            source.integer("original_max_position_embeddings", most=1 << 31),
-        )
-    source.finish({"type": "the older name of rope_type"}, "rope_parameters in config.json")
-    return {"rope_theta": theta, "rope_scaling": values}

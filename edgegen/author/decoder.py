@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from edgegen.author.layers import causal_mask, rope_angles
-from edgegen.author.layers.attention import KVCache
+from edgegen.author.layers.kv_cache import Cache
+from edgegen.author.layers.mask import CausalMask
+from edgegen.author.layers.rope import Rope
+from edgegen.author.layers.step import Step
+from edgegen.contract import DECODE, INPUT_POS, LOGITS, TOKENS, prefill_signature
 
-
-class DecoderLayer(nn.Module):
-    """Pre-norm attention and feed-forward, each with a residual connection."""
-
-    def __init__(
-        self,
-        *,
-        self_attn: nn.Module,
-        mlp: nn.Module,
-        input_layernorm: nn.Module,
-        post_attention_layernorm: nn.Module,
-    ) -> None:
-        super().__init__()
-        self.self_attn = self_attn
-        self.mlp = mlp
-        self.input_layernorm = input_layernorm
-        self.post_attention_layernorm = post_attention_layernorm
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        angles: tuple[torch.Tensor, torch.Tensor],
-        mask: torch.Tensor,
-        start: torch.Tensor,
-        kv_cache: KVCache,
-    ) -> tuple[torch.Tensor, KVCache]:
-        """Map `[B, T, D]` to `[B, T, D]`; the arguments are those of `Attention`."""
-        attended, kv_cache = self.self_attn(self.input_layernorm(x), angles, mask, start, kv_cache)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), kv_cache
+Mask = Callable[[torch.Tensor, int], torch.Tensor]
+"""Positions `[T]` and S to an additive mask `[1, 1 or N, T, S]`."""
 
 
 class Decoder(nn.Module):
@@ -49,65 +25,177 @@ class Decoder(nn.Module):
     Args:
         vocab_size: V.
         hidden_size: D.
-        layers: The decoder layers in order.
+        layers: The decoder layers in order; each has a `self_attn` that owns a cache or
+            reads that of an earlier layer.
         norm: The final norm.
-        inv_freq: Rotary steps `[H/2]`.
+        ropes: Rotations by the name that layers use.
+        masks: Masks by the name that layers use; by default one causal mask.
         tie_word_embeddings: Whether the head shares the embedding matrix.
+        head_bias: Whether the head has a bias.
+        max_position_embeddings: Length of a table of learned positions; `None` for none.
+        embedding_multiplier: Multiplies the token embeddings.
+        logit_multiplier: Multiplies the logits.
+        final_logit_softcapping: Logits are bent to stay below it.
+        cache_layers: For each layer the layer whose cache it uses; by default its own.
     """
+
+    # Matrices of which only the rows of the call's tokens are read.
+    token_tables: tuple[str, ...] = ("embed_tokens.weight",)
 
     def __init__(
         self,
         *,
         vocab_size: int,
         hidden_size: int,
-        layers: Sequence[DecoderLayer],
+        layers: Sequence[nn.Module],
         norm: nn.Module,
-        inv_freq: torch.Tensor,
+        ropes: Mapping[str, Rope],
         tie_word_embeddings: bool,
+        masks: Mapping[str, Mask] | None = None,
+        head_bias: bool = False,
+        max_position_embeddings: int | None = None,
+        embedding_multiplier: float = 1.0,
+        logit_multiplier: float = 1.0,
+        final_logit_softcapping: float | None = None,
+        cache_layers: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
+        self.embed_positions = (
+            nn.Embedding(max_position_embeddings, hidden_size) if max_position_embeddings else None
+        )
         self.layers = nn.ModuleList(layers)
         self.norm = norm
-        # A plain attribute and not a buffer: it is computed, never loaded.
-        self.inv_freq = inv_freq
+        # Plain attributes and not buffers: they are computed, never loaded.
+        self.ropes = dict(ropes)
+        self.masks = dict(masks or {"full_attention": CausalMask()})
+        self.embedding_multiplier = embedding_multiplier
+        self.logit_multiplier = logit_multiplier
+        self.final_logit_softcapping = final_logit_softcapping
+        self.cache_layers = tuple(cache_layers or range(len(layers)))
         self.lm_head = (
             None if tie_word_embeddings else nn.Linear(hidden_size, vocab_size, bias=False)
         )
+        self.head_bias = nn.Parameter(torch.empty(vocab_size)) if head_bias else None
 
     def forward(
         self,
         tokens: torch.Tensor,
         input_pos: torch.Tensor,
-        kv_caches: Sequence[KVCache],
+        caches: Sequence[Cache],
         *,
         logits: str = "last",
-    ) -> tuple[torch.Tensor | None, list[KVCache]]:
+    ) -> tuple[torch.Tensor | None, list[Cache]]:
         """Run the tokens of one call.
 
         Args:
             tokens: int32 `[B, T]`.
             input_pos: int32 `[T]`; its first entry decides where the cache is written.
-            kv_caches: One cache for each layer.
+            caches: One for each layer, in the shapes of `cache_shapes`; empty where a layer
+                has none.
             logits: `none` (prefill needs only the caches), `last` or `all`.
 
         Returns:
             Logits `[B, T or 1, V]` or `None`, and the updated caches.
         """
-        start = input_pos[0]
-        angles = rope_angles(input_pos, self.inv_freq)
-        mask = causal_mask(input_pos, kv_caches[0][0].shape[2])
-        x = self.embed_tokens(tokens)
-        updated = []
-        for layer, kv_cache in zip(self.layers, kv_caches, strict=True):
-            x, kv_cache = layer(x, angles, mask, start, kv_cache)
-            updated.append(kv_cache)
+        x, step = self.prepare(tokens, input_pos, self._kv_cache_len(caches))
+        updated = list(caches)
+        for index, layer in enumerate(self.layers):
+            owner = self.cache_layers[index]
+            x, updated[owner] = layer(x, step, updated[owner])
         if logits == "none":
             return None, updated
         return self.head(x if logits == "all" else x[:, -1:]), updated
 
+    def prepare(
+        self, tokens: torch.Tensor, input_pos: torch.Tensor, kv_cache_len: int
+    ) -> tuple[torch.Tensor, Step]:
+        """Embed tokens `[B, T]` as `[B, T, D]`, and compute what all layers share."""
+        step = Step(
+            input_pos=input_pos,
+            start=input_pos[0],
+            angles={name: r.angles(input_pos, kv_cache_len) for name, r in self.ropes.items()},
+            masks={name: mask(input_pos, kv_cache_len) for name, mask in self.masks.items()},
+        )
+        x = self.embed_tokens(tokens)
+        if self.embedding_multiplier != 1.0:
+            x = x * self.embedding_multiplier
+        if self.embed_positions is not None:
+            x = x + self.embed_positions(input_pos)
+        return x, step
+
     def head(self, x: torch.Tensor) -> torch.Tensor:
         """Turn the last layer's output `[B, T, D]` into logits `[B, T, V]`."""
-        x = self.norm(x)
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return functional.linear(x, weight)
+        logits = functional.linear(self.finish(x), weight, self.head_bias)
+        return self.adjust_logits(logits)
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalize the last layer's output `[B, T, D]`."""
+        output: torch.Tensor = self.norm(x)
+        return output
+
+    def adjust_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Scale and bend `[..., V]`, or a part of its columns."""
+        if self.logit_multiplier != 1.0:
+            logits = logits * self.logit_multiplier
+        if self.final_logit_softcapping is not None:
+            cap = self.final_logit_softcapping
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def cache_shapes(self, kv_cache_len: int) -> list[dict[str, tuple[int, ...]]]:
+        """Return the shapes of each layer's cache, by the prefix of their names."""
+        mixers: list[Any] = [layer.self_attn for layer in self.layers]
+        return [mixer.cache_shapes(kv_cache_len) for mixer in mixers]
+
+    def empty_caches(self, kv_cache_len: int) -> list[Cache]:
+        """Return caches that hold nothing yet."""
+        return [
+            tuple(torch.zeros(shape) for shape in shapes.values())
+            for shapes in self.cache_shapes(kv_cache_len)
+        ]
+
+    def signatures(self, prefill_lens: Sequence[int]) -> dict[str, int]:
+        """Return each signature's name and its T, the longest prefill first, `decode` last."""
+        lens = sorted(set(prefill_lens), reverse=True)
+        return {**{prefill_signature(n): n for n in lens}, DECODE: 1}
+
+    def sample_inputs(
+        self, signature: str, tokens: int, kv_cache_len: int
+    ) -> dict[str, torch.Tensor]:
+        """Make inputs of the right shapes, by the names that the runtimes use."""
+        del signature
+        inputs = {
+            TOKENS: torch.zeros((1, tokens), dtype=torch.int32),
+            INPUT_POS: torch.arange(tokens, dtype=torch.int32),
+        }
+        for index, shapes in enumerate(self.cache_shapes(kv_cache_len)):
+            for prefix, shape in shapes.items():
+                # Of stride 0: a tensor of any size in four bytes.
+                inputs[f"{prefix}{index}"] = torch.zeros(()).expand(shape)
+        return inputs
+
+    def run(self, signature: str, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Compute a signature: named tensors in, named tensors out."""
+        names = [
+            [f"{prefix}{index}" for prefix in shapes]
+            for index, shapes in enumerate(self.cache_shapes(1))
+        ]
+        caches = [tuple(inputs[name] for name in layer) for layer in names]
+        logits, updated = self(
+            inputs[TOKENS],
+            inputs[INPUT_POS],
+            caches,
+            logits="last" if signature == DECODE else "none",
+        )
+        outputs = {
+            name: tensor
+            for layer, cache in zip(names, updated, strict=True)
+            for name, tensor in zip(layer, cache, strict=True)
+        }
+        return outputs if logits is None else {**outputs, LOGITS: logits}
+
+    def _kv_cache_len(self, caches: Sequence[Cache]) -> int:
+        """Return S, which the first K cache tells."""
+        return next(cache[0].shape[2] for cache in caches if len(cache) == 2)

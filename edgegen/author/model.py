@@ -13,8 +13,7 @@ from edgegen.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-    from edgegen.author.config import DecoderConfig
-    from edgegen.author.decoder import Decoder
+    from edgegen.author.models import Config, ExportableModule
 
 
 @dataclass(frozen=True)
@@ -24,19 +23,19 @@ class AuthoredModel:
     Attributes:
         checkpoint: Where it came from.
         config: Its shape.
-        decoder: The module, on the `meta` device.
-        sources: For each parameter of `decoder`, the stored tensor that fills it.
+        module: The module, on the `meta` device.
+        sources: For each parameter of `module`, the stored tensor that fills it.
     """
 
     checkpoint: Checkpoint
-    config: DecoderConfig
-    decoder: Decoder = field(repr=False)
+    config: Config
+    module: ExportableModule = field(repr=False)
     sources: Mapping[str, TensorSource] = field(repr=False)
 
     @property
     def parameter_count(self) -> int:
         """Number of parameters, a tied matrix counted once."""
-        return sum(parameter.numel() for parameter in self.decoder.parameters())
+        return sum(parameter.numel() for parameter in self.module.parameters())
 
     def load_state(self) -> dict[str, torch.Tensor]:
         """Read every parameter as float32 (4 bytes for each parameter of memory)."""
@@ -67,9 +66,9 @@ def author_model(checkpoint: Checkpoint) -> AuthoredModel:
             "config.json and the weights must be of the same model",
         )
     with torch.device("meta"):
-        decoder = chosen.build(config).eval()
-    shapes = {name: tuple(p.shape) for name, p in decoder.named_parameters()}
+        module = chosen.build(config).eval()
+    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
     sources = resolve(chosen.weight_map(config), shapes, checkpoint.tensors)
     for entry in sources.values():
         entry.require_float()
-    return AuthoredModel(checkpoint, config, decoder, sources)
+    return AuthoredModel(checkpoint, config, module, sources)

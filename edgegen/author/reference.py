@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
-from edgegen.author.layers import causal_mask, rope_angles
+from edgegen.author.decoder import Decoder
 from edgegen.author.model import AuthoredModel
 from edgegen.author.tensor_source import TensorSource
 
@@ -25,42 +27,64 @@ def reference_logits(
     at any time, so that a model larger than memory can be checked.
 
     Args:
-        model: The model.
+        model: The model, a decoder.
         tokens: Token ids.
         sources: Tensors to use instead of the model's own, by parameter name.
     """
-    config, decoder = model.config, model.decoder
+    decoder = model.module
+    assert isinstance(decoder, Decoder)
     sources = sources or model.sources
     count = len(tokens)
-    input_pos = torch.arange(count, dtype=torch.int32)
-    angles = rope_angles(input_pos, decoder.inv_freq)
-    mask = causal_mask(input_pos, count)
-    embedding = sources["embed_tokens.weight"]
-    rows = [torch.from_numpy(embedding.read_rows(token, token + 1)) for token in tokens]
-    x = torch.cat(rows)[None]  # [1, T, D]
+    used = sorted(set(tokens))
+    # Tables are read for the tokens in use alone, which are numbered anew.
+    renumbered = torch.tensor([[used.index(token) for token in tokens]], dtype=torch.int32)
+    positions = torch.arange(count, dtype=torch.int32)
+    rows = {name: _rows(sources[name], used) for name in decoder.token_tables}
+    outside = {
+        name: torch.from_numpy(source.read())
+        for name, source in sources.items()
+        if not name.startswith("layers.") and name not in (*rows, "lm_head.weight")
+    }
+    state = {**outside, **rows}
+    x, step = _call(decoder, "prepare", state, renumbered, positions, count)
+    caches = decoder.empty_caches(count)
     for index, layer in enumerate(decoder.layers):
-        prefix = f"layers.{index}."
-        cache = (
-            torch.zeros(1, config.num_key_value_heads, count, config.head_dim),
-            torch.zeros(1, config.num_key_value_heads, config.head_dim, count),
-        )
-        x, _ = torch.func.functional_call(
-            layer,
-            {
-                name.removeprefix(prefix): torch.from_numpy(entry.read())
-                for name, entry in sources.items()
-                if name.startswith(prefix)
-            },
-            (x, angles, mask, input_pos[0], cache),
-        )
-    norm = {"weight": torch.from_numpy(sources["norm.weight"].read())}
-    x = torch.func.functional_call(decoder.norm, norm, (x,))[0]  # [T, D]
-    head = embedding if decoder.lm_head is None else sources["lm_head.weight"]
-    step = max(1, _HEAD_BLOCK_BYTES // (4 * config.hidden_size))
-    return torch.cat(
-        [
-            x @ torch.from_numpy(head.read_rows(start, min(start + step, config.vocab_size))).T
-            for start in range(0, config.vocab_size, step)
-        ],
-        dim=1,
-    )
+        prefix, owner = f"layers.{index}.", decoder.cache_layers[index]
+        own = {
+            name.removeprefix(prefix): torch.from_numpy(source.read())
+            for name, source in sources.items()
+            if name.startswith(prefix)
+        }
+        x, caches[owner] = torch.func.functional_call(layer, own, (x, step, caches[owner]))
+    x = _call(decoder, "finish", state, x)[0]  # [T, D]
+    head = sources["embed_tokens.weight" if decoder.lm_head is None else "lm_head.weight"]
+    vocab_size, width = head.shape
+    block = max(1, _HEAD_BLOCK_BYTES // (4 * width))
+    logits = [
+        x @ torch.from_numpy(head.read_rows(start, min(start + block, vocab_size))).T
+        for start in range(0, vocab_size, block)
+    ]
+    bias = outside.get("head_bias", torch.zeros(()))
+    return decoder.adjust_logits(torch.cat(logits, dim=1) + bias)
+
+
+def _rows(table: TensorSource, tokens: Sequence[int]) -> torch.Tensor:
+    return torch.cat([torch.from_numpy(table.read_rows(token, token + 1)) for token in tokens])
+
+
+class _Method(nn.Module):
+    """A method of a module, in a form whose parameters can be swapped."""
+
+    def __init__(self, owner: nn.Module, method: str) -> None:
+        super().__init__()
+        self.owner = owner
+        self.method = method
+
+    def forward(self, *arguments: Any) -> Any:
+        return getattr(self.owner, self.method)(*arguments)
+
+
+def _call(owner: nn.Module, method: str, state: Mapping[str, torch.Tensor], *arguments: Any) -> Any:
+    """Call a method with the parameters in `state`; those it does not touch may be missing."""
+    prefixed = {f"owner.{name}": tensor for name, tensor in state.items()}
+    return torch.func.functional_call(_Method(owner, method), prefixed, arguments)

@@ -92,6 +92,25 @@ class Joined(TensorSource):
             source.require_float()
 
 
+@dataclass(frozen=True)
+class ColumnView(TensorSource):
+    """One entry of each row of a tensor, as a vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    source: TensorSource
+    index: int
+
+    def read_rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Read entries `start..stop` of the vector; see `TensorSource.read_rows`."""
+        rows = self.source.read_rows(start, stop)
+        return np.ascontiguousarray(rows.reshape(stop - start, -1)[:, self.index])
+
+    def require_float(self) -> None:
+        """Raise `CheckpointError` if the values are not floats that float32 can hold."""
+        self.source.require_float()
+
+
 def picked_rows(source: TensorSource, rows: npt.NDArray[np.int64]) -> PickedRows:
     """View some rows of `source`."""
     return PickedRows(source.name, (len(rows), *source.shape[1:]), source, rows)
@@ -108,3 +127,8 @@ def joined(name: str, sources: Sequence[TensorSource], dim: int) -> Joined:
     shape = list(sources[0].shape)
     shape[dim] = sum(source.shape[dim] for source in sources)
     return Joined(name, tuple(shape), tuple(sources), dim)
+
+
+def column(source: TensorSource, index: int) -> ColumnView:
+    """View entry `index` of each row."""
+    return ColumnView(source.name, source.shape[:1], source, index)

@@ -1,25 +1,89 @@
 """Weight maps: which stored tensor fills which parameter, with every tensor accounted for.
 
-A map is data: an ordered tuple of `Rename`, `Copy` and `Drop`, written "ours from theirs".
-`{layer}` (or any other name in braces) stands for a number and must be the same on both sides.
+A map is data: an ordered tuple of `Rename`, `Join`, `Copy` and `Drop`, written "ours from
+theirs". `{layer}` (or any other name in braces) stands for a number and must be the same on both
+sides. Where a parameter is only a part of a stored tensor, or the same turned around, the entry
+says so with views: `Rows`, `Transpose`, `Column`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edgegen.author.tensor_source import TensorSource
+from edgegen.author.tensor_views import column, joined, picked_rows, transposed
 from edgegen.errors import WeightsError
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Some rows of a stored tensor, in this order.
+
+    Attributes:
+        rows: Which; a `range`, or any sequence.
+        of: How many rows the stored tensor must have.
+    """
+
+    rows: Sequence[int]
+    of: int
+
+    def __call__(self, source: TensorSource) -> TensorSource | None:
+        """View them, or return `None` if the stored tensor has another number of rows."""
+        if not source.shape or source.shape[0] != self.of:
+            return None
+        return picked_rows(source, np.asarray(self.rows, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """A stored matrix `[in, out]`, as GPT-2's `Conv1D` keeps it, turned to `[out, in]`."""
+
+    def __call__(self, source: TensorSource) -> TensorSource | None:
+        """View it, or return `None` if it is not a matrix."""
+        return transposed(source) if len(source.shape) == 2 else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a stored tensor whose last dimension has `of` entries.
+
+    The other dimensions after the first have one entry each, as in a depthwise convolution.
+    """
+
+    index: int
+    of: int
+
+    def __call__(self, source: TensorSource) -> TensorSource | None:
+        """View it, or return `None` if the shape is another."""
+        one = all(n == 1 for n in source.shape[1:-1])
+        fits = len(source.shape) >= 2 and source.shape[-1] == self.of and one
+        return column(source, self.index) if fits else None
+
+
+View = Rows | Transpose | Column
+
+
+@dataclass(frozen=True)
 class Rename:
-    """Parameter `ours` is the stored tensor `source`, value for value."""
+    """Parameter `ours` is the stored tensor `source`, seen through `views` in order."""
 
     ours: str
     source: str
+    views: tuple[View, ...] = ()
+
+
+@dataclass(frozen=True)
+class Join:
+    """Parameter `ours` is the stored tensors `sources`, one after the other along `dim`."""
+
+    ours: str
+    sources: tuple[str, ...]
+    dim: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +102,42 @@ class Copy:
     of: str
 
 
-WeightMap = Sequence[Rename | Drop | Copy]
+Entry = Rename | Join | Drop | Copy
+WeightMap = Sequence[Entry]
+
+
+def same_names(prefix: str, names: Sequence[str], ours: str = "") -> tuple[Rename, ...]:
+    """Return entries for tensors that are stored under our own names, after `prefix`."""
+    return tuple(Rename(f"{ours}{name}", f"{prefix}{name}") for name in names)
+
+
+def half_split_rows(
+    heads: int, head_dim: int, rotary_size: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the rows of a projection for which neighbours rotate together, for our rotation.
+
+    Rotary embeddings turn channels in pairs. Ours are i and i + R/2; some checkpoints pair 2i
+    and 2i + 1. Scores do not depend on the order of channels, so the rows of the query and
+    key projections (and of norms over heads) are put into our order.
+
+    Args:
+        heads: Number of heads.
+        head_dim: H.
+        rotary_size: R, the channels of a head that turn; by default all.
+    """
+    size = head_dim if rotary_size is None else rotary_size
+    turned = np.concatenate([np.arange(0, size, 2), np.arange(1, size, 2)])
+    one = np.concatenate([turned, np.arange(size, head_dim)])
+    rows: npt.NDArray[np.int64] = np.arange(heads)[:, None] * head_dim + one[None]
+    return rows.reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """The stored tensors that an entry names for a parameter, and how they fill it."""
+
+    names: tuple[str, ...]
+    make: Callable[[], TensorSource | None]
 
 
 def resolve(
@@ -59,33 +158,27 @@ def resolve(
     """
     filled: dict[str, TensorSource] = {}
     used: set[str] = set()
-    for ours in parameters:
-        for entry in weight_map:
-            source = (
-                _translate(entry.ours, entry.source, ours) if isinstance(entry, Rename) else None
-            )
-            if source is not None and source in tensors:
-                filled[ours] = tensors[source]
-                used.add(source)
-                break
-    dropped = [
-        name
-        for name in tensors
-        if any(
-            not isinstance(entry, Rename) and _pattern(entry.source).fullmatch(name)
-            for entry in weight_map
-        )
+    other_shape: list[str] = []
+    compiled = [
+        (entry, _pattern(entry.ours)) for entry in weight_map if isinstance(entry, Rename | Join)
     ]
-    unused = sorted(tensors.keys() - used - set(dropped))
+    for ours, shape in parameters.items():
+        match = _find(compiled, ours, tensors)
+        if match is None:
+            continue
+        used.update(match.names)
+        source = match.make()
+        filled[ours] = tensors[match.names[0]] if source is None else source
+        if source is None or source.shape != shape:
+            stored = [list(tensors[name].shape) for name in match.names]
+            found = str(stored[0]) if len(stored) == 1 else f"{len(stored)} tensors {stored[0]}"
+            other_shape.append(f"  shape    {ours}  is {found}, expected {_asked(shape, match)}")
+    unused = sorted(tensors.keys() - used - _dropped(weight_map, tensors))
     missing = sorted(parameters.keys() - filled.keys())
-    other_shape = sorted(n for n, entry in filled.items() if entry.shape != parameters[n])
     if unused or missing or other_shape:
         lines = [f"  unused   {name}  {list(tensors[name].shape)}" for name in unused]
         lines += [f"  missing  {name}  {list(parameters[name])}" for name in missing]
-        lines += [
-            f"  shape    {name}  is {list(filled[name].shape)}, expected {list(parameters[name])}"
-            for name in other_shape
-        ]
+        lines += sorted(other_shape)
         raise WeightsError(
             f"checkpoint and config.json do not fit: {len(unused)} stored tensors are not used, "
             f"{len(missing)} parameters are not filled, {len(other_shape)} have another shape\n"
@@ -97,6 +190,58 @@ def resolve(
         if isinstance(entry, Copy) and entry.source in tensors:
             _require_same(tensors[entry.source], tensors[entry.of])
     return filled
+
+
+def _find(
+    compiled: Sequence[tuple[Rename | Join, re.Pattern[str]]],
+    ours: str,
+    tensors: Mapping[str, TensorSource],
+) -> _Match | None:
+    """Return the first entry for the parameter whose tensors are all stored."""
+    for entry, pattern in compiled:
+        match = pattern.fullmatch(ours)
+        if match is None:
+            continue
+        templates = (entry.source,) if isinstance(entry, Rename) else entry.sources
+        names = tuple(template.format(**match.groupdict()) for template in templates)
+        if all(name in tensors for name in names):
+            return _Match(names, _maker(entry, ours, [tensors[name] for name in names]))
+    return None
+
+
+def _maker(
+    entry: Rename | Join, ours: str, stored: Sequence[TensorSource]
+) -> Callable[[], TensorSource | None]:
+    def rename() -> TensorSource | None:
+        assert isinstance(entry, Rename)
+        source: TensorSource | None = stored[0]
+        for view in entry.views:
+            if source is None:
+                return None
+            source = view(source)
+        return source
+
+    def join() -> TensorSource | None:
+        assert isinstance(entry, Join)
+        shapes = {
+            tuple(n for i, n in enumerate(source.shape) if i != entry.dim) for source in stored
+        }
+        ranks = {len(source.shape) for source in stored}
+        if len(shapes) != 1 or len(ranks) != 1 or min(ranks) <= entry.dim:
+            return None
+        return joined(ours, stored, entry.dim)
+
+    return rename if isinstance(entry, Rename) else join
+
+
+def _asked(shape: tuple[int, ...], match: _Match) -> str:
+    parts = "" if len(match.names) == 1 else " of all together"
+    return f"{list(shape)}{parts}"
+
+
+def _dropped(weight_map: WeightMap, tensors: Mapping[str, TensorSource]) -> set[str]:
+    patterns = [_pattern(e.source) for e in weight_map if isinstance(e, Drop | Copy)]
+    return {name for name in tensors if any(p.fullmatch(name) for p in patterns)}
 
 
 def _require_same(copy: TensorSource, original: TensorSource) -> None:
@@ -114,11 +259,6 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(
         "".join(f"(?P<{p}>\\d+)" if i % 2 else re.escape(p) for i, p in enumerate(parts))
     )
-
-
-def _translate(ours: str, source: str, name: str) -> str | None:
-    match = _pattern(ours).fullmatch(name)
-    return source.format(**match.groupdict()) if match else None
 
 
 def _shortened(lines: list[str], limit: int = 20) -> list[str]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from edgegen.bundle.flatbuffer import Signature, read_model
 from edgegen.bundle.task import Bundle
-from edgegen.contract import DECODE, KV_CACHE_K_PREFIX, LOGITS, kv_cache_k, prefill_length
+from edgegen.contract import (
+    CACHE_PREFIXES,
+    DECODE,
+    KV_CACHE_K_PREFIX,
+    LOGITS,
+    prefill_length,
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,17 @@ def dimensions_of(signatures: Sequence[Signature]) -> Dimensions:
     lengths = (prefill_length(name) for name in by_name)
     decode = by_name.get(DECODE)
     caches = decode.inputs if decode else {}
-    shape = caches[kv_cache_k(0)].shape if kv_cache_k(0) in caches else ()
+    # Layers without attention have no K cache, and the first layer may be one of them.
+    keys = sorted(name for name in caches if name.startswith(KV_CACHE_K_PREFIX))
+    shape = caches[keys[0]].shape if keys else ()
     logits = decode.outputs.get(LOGITS) if decode else None
     return Dimensions(
         signatures=tuple(by_name),
         prefill_lens=tuple(sorted(length for length in lengths if length)),
         # K is [B, K, S, H].
         kv_cache_len=shape[2] if len(shape) == 4 else None,
-        num_hidden_layers=sum(name.startswith(KV_CACHE_K_PREFIX) for name in caches),
+        num_hidden_layers=len(
+            {n.rpartition("_")[2] for n in caches if n.startswith(CACHE_PREFIXES)}
+        ),
         vocab_size=logits.shape[-1] if logits and logits.shape else None,
     )

@@ -11,10 +11,9 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
 from edgegen.contract import (
+    CACHE_PREFIXES,
     DECODE,
     INPUT_POS,
-    KV_CACHE_K_PREFIX,
-    KV_CACHE_V_PREFIX,
     LOGITS,
     TOKENS,
     prefill_length,
@@ -48,7 +47,7 @@ class TfliteSession:
         self._cache: dict[str, npt.NDArray[np.float32]] = {
             name: np.zeros(item["shape"], np.float32)
             for name, item in details.items()
-            if name.startswith((KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX))
+            if name.startswith(CACHE_PREFIXES)
         }
         self.position = 0
 

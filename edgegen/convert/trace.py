@@ -9,14 +9,6 @@ from torch import nn
 
 from edgegen.author import AuthoredModel
 from edgegen.author.layers.composites import composites
-from edgegen.contract import (
-    DECODE,
-    INPUT_POS,
-    LOGITS,
-    TOKENS,
-    kv_cache_k,
-    kv_cache_v,
-)
 from edgegen.convert.spec import ExportSpec
 
 
@@ -24,9 +16,10 @@ def is_matrix(shape: tuple[int, ...]) -> bool:
     """Tell whether a parameter becomes a graph input.
 
     Vectors (norms, biases) stay real constants: with a bias as an input, the converter can
-    no longer fuse the addition into the matrix product.
+    no longer fuse the addition into the matrix product. So do convolution kernels, which it
+    turns around.
     """
-    return len(shape) >= 2
+    return len(shape) == 2
 
 
 class SignatureModule(nn.Module):
@@ -34,54 +27,38 @@ class SignatureModule(nn.Module):
 
     _hidden: tuple[nn.Module]
 
-    def __init__(self, model: AuthoredModel, vectors: dict[str, torch.Tensor], logits: str) -> None:
+    def __init__(self, model: AuthoredModel, constants: dict[str, torch.Tensor], name: str) -> None:
         super().__init__()
         # Past `nn.Module.__setattr__`: as a submodule its empty parameters would be exported.
-        self.__dict__["_hidden"] = (model.decoder,)
-        self._names = {name: name.replace(".", "__") for name in vectors}
-        for name, value in vectors.items():
-            self.register_buffer(self._names[name], value)
-        self._num_layers = model.config.num_hidden_layers
-        self._logits = logits
+        self.__dict__["_hidden"] = (_Run(model.module, name),)
+        self._names = {name: name.replace(".", "__") for name in constants}
+        for parameter, value in constants.items():
+            self.register_buffer(self._names[parameter], value)
 
     def forward(
-        self,
-        tokens: torch.Tensor,
-        input_pos: torch.Tensor,
-        weights: dict[str, torch.Tensor] | None = None,
-        **kv_caches: torch.Tensor,
+        self, weights: dict[str, torch.Tensor] | None = None, **inputs: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Run the decoder with its parameters taken from `weights` and our own buffers."""
-        vectors = {name: getattr(self, own) for name, own in self._names.items()}
-        caches = [
-            (kv_caches[kv_cache_k(i)], kv_caches[kv_cache_v(i)]) for i in range(self._num_layers)
-        ]
-        logits, updated = torch.func.functional_call(
-            self._hidden[0],
-            {**(weights or {}), **vectors},
-            (tokens, input_pos, caches),
-            {"logits": self._logits},
+        """Run the signature with its parameters taken from `weights` and our own buffers."""
+        constants = {name: getattr(self, own) for name, own in self._names.items()}
+        state = {
+            f"model.{name}": tensor for name, tensor in {**(weights or {}), **constants}.items()
+        }
+        outputs: dict[str, torch.Tensor] = torch.func.functional_call(
+            self._hidden[0], state, (inputs,)
         )
-        outputs = {}
-        for i, (k, v) in enumerate(updated):
-            outputs[kv_cache_k(i)], outputs[kv_cache_v(i)] = k, v
-        if logits is not None:
-            outputs[LOGITS] = logits
         return outputs
 
 
-def sample_inputs(model: AuthoredModel, spec: ExportSpec, tokens: int) -> dict[str, Any]:
-    """Make the inputs to trace with; caches `[1, K, S, H]` and `[1, K, H, S]`."""
-    config, cache = model.config, spec.kv_cache_len
-    heads, head_dim = config.num_key_value_heads, config.head_dim
-    inputs: dict[str, Any] = {
-        TOKENS: torch.zeros((1, tokens), dtype=torch.int32),
-        INPUT_POS: torch.arange(tokens, dtype=torch.int32),
-    }
-    for i in range(config.num_hidden_layers):
-        inputs[kv_cache_k(i)] = _stand_in((1, heads, cache, head_dim))
-        inputs[kv_cache_v(i)] = _stand_in((1, heads, head_dim, cache))
-    return inputs
+class _Run(nn.Module):
+    """A model's signature in the form whose parameters `functional_call` can swap."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return self.model.run(self.name, inputs)  # type: ignore[no-any-return]
 
 
 def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: int) -> bytes:
@@ -93,8 +70,8 @@ def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: i
     """
     from litert_torch._convert import core, litert_converter, signature
 
-    # Only vectors hold values; a few kilobytes for each layer.
-    vectors = {
+    # Only these hold values; for a decoder a few kilobytes a layer.
+    constants = {
         parameter: torch.from_numpy(entry.read())
         for parameter, entry in model.sources.items()
         if not is_matrix(entry.shape)
@@ -104,8 +81,11 @@ def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: i
         for parameter, entry in model.sources.items()
         if is_matrix(entry.shape)
     }
-    module = SignatureModule(model, vectors, "last" if name == DECODE else "none").eval()
-    inputs = {**sample_inputs(model, spec, tokens), "weights": weights}
+    module = SignatureModule(model, constants, name).eval()
+    inputs: dict[str, Any] = {
+        **model.module.sample_inputs(name, tokens, spec.kv_cache_len),
+        "weights": weights,
+    }
     traced = signature.Signature(name, module, (), inputs)
     with composites(spec.composites), torch.no_grad():
         program = core.export_torch_signature(traced, run_decompositions=False)

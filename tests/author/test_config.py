@@ -11,6 +11,9 @@ from edgegen.errors import ConfigError
 from tests.hf import tiny_config
 
 
+FULL = "full_attention"
+
+
 def read(**changes: Any):
     config = {key: value for key, value in tiny_config(**changes).items() if value is not ...}
     return architecture(config.get("model_type")).read_config(config)
@@ -20,7 +23,11 @@ def test_defaults_are_those_of_transformers() -> None:
     config = read(num_key_value_heads=..., head_dim=..., rms_norm_eps=..., rope_theta=...)
 
     assert (config.num_key_value_heads, config.head_dim) == (6, 16)
-    assert (config.rms_norm_eps, config.rope_theta, config.hidden_act) == (1e-6, 10000.0, "silu")
+    assert (config.norm_eps, config.rope[FULL].rope_theta, config.hidden_act) == (
+        1e-6,
+        10000.0,
+        "silu",
+    )
 
 
 def test_rope_is_read_from_the_older_and_the_newer_place() -> None:
@@ -36,8 +43,7 @@ def test_rope_is_read_from_the_older_and_the_newer_place() -> None:
     )
 
     assert older == newer
-    assert older.rope_scaling is not None
-    assert older.rope_scaling.original_max_position_embeddings == 64
+    assert older.rope[FULL].original_max_position_embeddings == 64
 
 
 def test_what_config_asks_with_null_is_not_asked() -> None:
@@ -69,7 +75,7 @@ def test_what_config_asks_with_null_is_not_asked() -> None:
         ({"hidden_act": "swish9"}, "hidden_act='swish9', expected one of gelu"),
         ({"rope_interleaved": True}, "rope_interleaved=True, expected False"),
         ({"rope_scaling": "linear"}, "rope_scaling='linear', expected an object"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope_type='yarn'"),
+        ({"rope_scaling": {"rope_type": "spiral", "factor": 2.0}}, "rope_type='spiral'"),
         (
             {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mscale": 1.0}},
             "rope_parameters in config.json asks for features that edgegen does not author: "

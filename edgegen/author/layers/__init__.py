@@ -7,18 +7,32 @@ into layers. Parameter names are Hugging Face's. Shapes use the legend of `edgeg
 """
 
 from edgegen.author.layers.attention import Attention
-from edgegen.author.layers.mask import causal_mask
-from edgegen.author.layers.mlp import ACTIVATIONS, GatedMLP
-from edgegen.author.layers.norm import RMSNorm
-from edgegen.author.layers.rope import apply_rope, rope_angles, rope_inv_freq
+from edgegen.author.layers.activations import ACTIVATIONS
+from edgegen.author.layers.mask import AlibiMask, CausalMask, alibi_slopes, layer_masks
+from edgegen.author.layers.mlp import MLP, GatedMLP
+from edgegen.author.layers.moe import SparseMoE
+from edgegen.author.layers.norm import AcrossHeads, LayerNorm, PerHeadNorm, RMSNorm
+from edgegen.author.layers.rope import Rope, apply_rope, make_rope
+from edgegen.author.layers.short_conv import ShortConv
+from edgegen.author.layers.step import Step
 
 __all__ = [
     "ACTIVATIONS",
+    "MLP",
+    "AcrossHeads",
+    "AlibiMask",
     "Attention",
+    "CausalMask",
     "GatedMLP",
+    "LayerNorm",
+    "PerHeadNorm",
     "RMSNorm",
+    "Rope",
+    "ShortConv",
+    "SparseMoE",
+    "Step",
+    "alibi_slopes",
     "apply_rope",
-    "causal_mask",
-    "rope_angles",
-    "rope_inv_freq",
+    "layer_masks",
+    "make_rope",
 ]

@@ -5,23 +5,32 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgegen.author.layers.kv_cache import update_k, update_v
+from edgegen.author.layers.kv_cache import Cache, update_k, update_v
 from edgegen.author.layers.rope import apply_rope
 from edgegen.author.layers.sdpa import sdpa
-
-KVCache = tuple[torch.Tensor, torch.Tensor]
-"""One layer's cache: k `[B, K, S, H]` and v `[B, K, H, S]`."""
+from edgegen.author.layers.step import Step
+from edgegen.contract import KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX
 
 
 class Attention(nn.Module):
-    """Self-attention, as HF's `LlamaAttention`.
+    """Self-attention, as HF's `LlamaAttention` and its many relatives.
 
     Args:
         hidden_size: D.
         num_attention_heads: N.
         num_key_value_heads: K; N/K query heads share one KV head.
         head_dim: H, which need not be D/N.
-        bias: Whether the four projections have one.
+        bias: Whether the query, key and value projections have one.
+        output_bias: Whether the output projection has one; by default as `bias`.
+        mask: Which of the step's masks applies.
+        rope: Which of the step's rotations applies; `None` for no rotation.
+        scale: Multiplies the scores; by default `H ** -0.5`.
+        q_norm, k_norm, v_norm: Norms of `[B, T, heads, H]`; `None` for none.
+        norm_first: Whether q and k norms come before the rotation.
+        logit_softcapping: See `sdpa`.
+        sinks: Whether each head has an attention sink; see `sdpa`.
+        own_kv: Whether the layer makes keys and values; otherwise it reads the cache of an
+            earlier layer, which the decoder hands to it.
     """
 
     def __init__(
@@ -32,41 +41,90 @@ class Attention(nn.Module):
         num_key_value_heads: int,
         head_dim: int,
         bias: bool = False,
+        output_bias: bool | None = None,
+        mask: str = "full_attention",
+        rope: str | None = "full_attention",
+        scale: float | None = None,
+        q_norm: nn.Module | None = None,
+        k_norm: nn.Module | None = None,
+        v_norm: nn.Module | None = None,
+        norm_first: bool = True,
+        logit_softcapping: float | None = None,
+        sinks: bool = False,
+        own_kv: bool = True,
     ) -> None:
         super().__init__()
         self.num_attention_heads = num_attention_heads
         self.num_key_value_heads = num_key_value_heads
         self.head_dim = head_dim
-        self.q_proj = nn.Linear(hidden_size, num_attention_heads * head_dim, bias=bias)
-        self.k_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
-        self.v_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
-        self.o_proj = nn.Linear(num_attention_heads * head_dim, hidden_size, bias=bias)
+        self.mask = mask
+        self.rope = rope
+        self.scale = head_dim**-0.5 if scale is None else scale
+        self.norm_first = norm_first
+        self.logit_softcapping = logit_softcapping
+        self.own_kv = own_kv
+        queries, keys = num_attention_heads * head_dim, num_key_value_heads * head_dim
+        self.q_proj = nn.Linear(hidden_size, queries, bias=bias)
+        self.o_proj = nn.Linear(
+            queries, hidden_size, bias=bias if output_bias is None else output_bias
+        )
+        self.q_norm = q_norm
+        if own_kv:
+            self.k_proj = nn.Linear(hidden_size, keys, bias=bias)
+            self.v_proj = nn.Linear(hidden_size, keys, bias=bias)
+            self.k_norm = k_norm
+            self.v_norm = v_norm
+        self.sinks = nn.Parameter(torch.empty(num_attention_heads)) if sinks else None
 
-    def forward(
-        self,
-        x: torch.Tensor,
-        angles: tuple[torch.Tensor, torch.Tensor],
-        mask: torch.Tensor,
-        start: torch.Tensor,
-        kv_cache: KVCache,
-    ) -> tuple[torch.Tensor, KVCache]:
+    def cache_shapes(self, kv_cache_len: int) -> dict[str, tuple[int, ...]]:
+        """Return k `[1, K, S, H]` and v `[1, K, H, S]` by the prefix of their names."""
+        if not self.own_kv:
+            return {}
+        heads, size = self.num_key_value_heads, self.head_dim
+        return {
+            KV_CACHE_K_PREFIX: (1, heads, kv_cache_len, size),
+            KV_CACHE_V_PREFIX: (1, heads, size, kv_cache_len),
+        }
+
+    def forward(self, x: torch.Tensor, step: Step, cache: Cache) -> tuple[torch.Tensor, Cache]:
         """Attend from the tokens of this call to the whole cache.
 
         Args:
             x: `[B, T, D]`.
-            angles: Cosine and sine, each `[1, T, 1, H/2]`.
-            mask: Additive, `[1, 1, T, S]`.
-            start: Scalar int32, the first cache slot to write.
-            kv_cache: The cache before this call.
+            step: Positions, rotations and masks.
+            cache: k and v before this call.
 
         Returns:
             The output `[B, T, D]` and the updated cache.
         """
         batch, tokens, _ = x.shape
         q = self.q_proj(x).reshape(batch, tokens, self.num_attention_heads, self.head_dim)
-        k = self.k_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
-        v = self.v_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
-        k_cache = update_k(kv_cache[0], apply_rope(k, *angles), start)
-        v_cache = update_v(kv_cache[1], v, start)
-        attended = sdpa(apply_rope(q, *angles), k_cache, v_cache, mask, self.head_dim**-0.5)
-        return self.o_proj(attended.reshape(batch, tokens, -1)), (k_cache, v_cache)
+        q = self._place(q, self.q_norm, step)
+        if self.own_kv:
+            k = self.k_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
+            v = self.v_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
+            if self.v_norm is not None:
+                v = self.v_norm(v)
+            k = self._place(k, self.k_norm, step)
+            cache = (update_k(cache[0], k, step.start), update_v(cache[1], v, step.start))
+        k_cache, v_cache = cache
+        attended = sdpa(
+            q,
+            k_cache,
+            v_cache,
+            step.masks[self.mask],
+            self.scale,
+            logit_softcapping=self.logit_softcapping,
+            sinks=self.sinks,
+        )
+        return self.o_proj(attended.reshape(batch, tokens, -1)), cache
+
+    def _place(self, x: torch.Tensor, norm: nn.Module | None, step: Step) -> torch.Tensor:
+        """Normalize and rotate `[B, T, heads, H]`, in the model's order."""
+        if norm is not None and self.norm_first:
+            x = norm(x)
+        if self.rope is not None:
+            x = apply_rope(x, *step.angles[self.rope])
+        if norm is not None and not self.norm_first:
+            x = norm(x)
+        return x

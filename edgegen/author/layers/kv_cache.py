@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+Cache = tuple[torch.Tensor, ...]
+"""What one layer keeps between calls: k `[B, K, S, H]` and v `[B, K, H, S]` for attention."""
+
 
 def update_k(cache: torch.Tensor, new: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     """Write `new [B, T, K, H]` into `cache [B, K, S, H]` at slots `start ..`; return the cache.

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
-from torch.nn import functional
 
-# HF's `hidden_act` spellings.
-ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "gelu": functional.gelu,
-    "gelu_pytorch_tanh": lambda x: functional.gelu(x, approximate="tanh"),
-    "relu": functional.relu,
-    "silu": functional.silu,
-}
+from edgegen.author.layers.activations import ACTIVATIONS
 
 
 class GatedMLP(nn.Module):
@@ -39,4 +30,28 @@ class GatedMLP(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[B, T, D]` to `[B, T, D]`."""
         output: torch.Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        return output
+
+
+class MLP(nn.Module):
+    """`fc2(act(fc1(x)))`, as HF's `PhiMLP`.
+
+    Args:
+        hidden_size: D.
+        intermediate_size: F.
+        hidden_act: A key of `ACTIVATIONS`.
+        bias: Whether the projections have one.
+    """
+
+    def __init__(
+        self, *, hidden_size: int, intermediate_size: int, hidden_act: str, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[hidden_act]
+        self.fc1 = nn.Linear(hidden_size, intermediate_size, bias=bias)
+        self.fc2 = nn.Linear(intermediate_size, hidden_size, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `[B, T, D]` to `[B, T, D]`."""
+        output: torch.Tensor = self.fc2(self.activation(self.fc1(x)))
         return output

@@ -8,7 +8,14 @@ from edgegen.author.layers.composites import SDPA, bounded, is_enabled
 
 
 def sdpa(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor,
+    scale: float,
+    *,
+    logit_softcapping: float | None = None,
+    sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Attend from `q [B, T, N, H]` to `k [B, K, S, H]` and `v [B, K, H, S]`.
 
@@ -16,13 +23,17 @@ def sdpa(
         q: Rotated queries.
         k: The updated K cache.
         v: The updated V cache.
-        mask: Additive, `[1, 1, T, S]`.
+        mask: Additive, `[1, 1 or N, T, S]`.
         scale: Multiplies the scores, usually `H ** -0.5`.
+        logit_softcapping: Scores are bent to stay below it, as in Gemma 2.
+        sinks: `[N]`, the score of a slot that every query sees and that holds nothing, as
+            in GPT-OSS.
 
     Returns:
         `[B, T, N, H]`.
     """
-    if is_enabled(SDPA):
+    plain = logit_softcapping is None and sinks is None
+    if is_enabled(SDPA) and plain and mask.shape[1] == 1:
         return _sdpa_composite(q, k, v, mask, scale)
     # Imported when run: authoring alone should not pay for the converter's memory.
     from litert_torch.generative.custom_ops.bmm_4d import bmm_4d
@@ -35,11 +46,24 @@ def sdpa(
     # delegates refuse five).
     rows = (q * scale).transpose(1, 2).reshape(batch, kv_heads, group * tokens, head_dim)
     scores = bmm_4d(rows, k)  # [B, K, N/K*T, S]
+    if logit_softcapping is not None:
+        scores = torch.tanh(scores / logit_softcapping) * logit_softcapping
     scores = scores.reshape(batch, heads, tokens, -1) + mask  # [B, N, T, S]
-    weights = torch.softmax(scores, dim=-1).reshape(batch, kv_heads, group * tokens, -1)
+    if sinks is None:
+        weights = torch.softmax(scores, dim=-1)
+    else:
+        weights = _softmax_with_sinks(scores, sinks)
+    weights = weights.reshape(batch, kv_heads, group * tokens, -1)
     output = bmm_4d(weights, v)  # [B, K, N/K*T, H]
-    attended: torch.Tensor = output.reshape(batch, heads, tokens, head_dim).transpose(1, 2)
+    attended: torch.Tensor = output.reshape(batch, heads, tokens, -1).transpose(1, 2)
     return attended
+
+
+def _softmax_with_sinks(scores: torch.Tensor, sinks: torch.Tensor) -> torch.Tensor:
+    """Normalize `[B, N, T, S]` together with one more score a head, which is then dropped."""
+    batch, heads, tokens, _ = scores.shape
+    column = sinks.reshape(1, heads, 1, 1).expand(batch, heads, tokens, 1)
+    return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
 
 
 def _sdpa_composite(

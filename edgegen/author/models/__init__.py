@@ -1,34 +1,91 @@
 """The architectures: one file each, named by HF's `model_type`.
 
-A file exports `build(config) -> Decoder`, `weight_map(config) -> WeightMap`,
-`read_config(raw) -> DecoderConfig` and `tiny_config() -> dict` for the tests.
+A file exports `read_config(raw)`, which sorts every key of `config.json`, `build(config)`, which
+makes an `ExportableModule` (a `Decoder` for most), `weight_map(config)`, `tiny_config()` for the
+tests, and its `KIND`. What `read_config` returns is its own affair, if only the other two take it and it has
+what `Config` asks for.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from edgegen.author.config import DecoderConfig
-from edgegen.author.decoder import Decoder
-from edgegen.author.weights import WeightMap
 from edgegen.errors import ConfigError, did_you_mean
 
-# model_type -> module in this folder
-ARCHITECTURES = {"llama": "llama"}
+if TYPE_CHECKING:
+    import torch
+
+    from edgegen.author.weights import WeightMap
+
+# The files of this folder: a new architecture is one file, and no more.
+ARCHITECTURES = tuple(
+    sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+    )
+)
+KINDS = ("decoder", "encoder", "encoder-decoder", "diffusion")
+
+
+class Config(Protocol):
+    """What later stages ask of an architecture's config."""
+
+    @property
+    def model_type(self) -> str:
+        """The architecture's name."""
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Number of layers."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """The longest context that the model was trained for."""
+
+
+class ExportableModule(Protocol):
+    """A `torch.nn.Module` that knows its signatures."""
+
+    def signatures(self, prefill_lens: Sequence[int]) -> dict[str, int]:
+        """Return each signature's name and the T it takes."""
+
+    def sample_inputs(
+        self, signature: str, tokens: int, kv_cache_len: int
+    ) -> dict[str, torch.Tensor]:
+        """Make inputs of a signature, by name."""
+
+    def run(self, signature: str, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Compute a signature: named tensors in, named tensors out."""
+
+    def eval(self) -> ExportableModule:
+        """Switch to evaluation mode, as `torch.nn.Module.eval`."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Iterate over the parameters, as `torch.nn.Module.parameters`."""
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Iterate over names and parameters, as `torch.nn.Module.named_parameters`."""
 
 
 class Architecture(Protocol):
     """What the file of an architecture provides."""
 
-    def read_config(self, raw: Mapping[str, Any]) -> DecoderConfig:
+    KIND: str
+    """One of `KINDS`."""
+
+    def read_config(self, raw: Mapping[str, Any]) -> Config:
         """Sort every key of `config.json`."""
 
-    def build(self, config: DecoderConfig) -> Decoder:
+    def build(self, config: Any) -> ExportableModule:
         """Make the module, with parameters that hold nothing yet."""
 
-    def weight_map(self, config: DecoderConfig) -> WeightMap:
+    def weight_map(self, config: Any) -> WeightMap:
         """Say which stored tensor fills which parameter."""
 
     def tiny_config(self) -> dict[str, Any]:
@@ -51,5 +108,5 @@ def architecture(model_type: object) -> Architecture:
             f"edgegen does not author the architecture {model_type!r}",
             did_you_mean(model_type, ARCHITECTURES),
         )
-    module = importlib.import_module(f"edgegen.author.models.{ARCHITECTURES[model_type]}")
+    module = importlib.import_module(f"edgegen.author.models.{model_type}")
     return cast(Architecture, module)

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from edgegen.author.config import DecoderConfig, read_decoder_config
-from edgegen.author.decoder import Decoder, DecoderLayer
-from edgegen.author.layers import ACTIVATIONS, Attention, GatedMLP, RMSNorm, rope_inv_freq
-from edgegen.author.weights import Copy, Drop, Rename, WeightMap
+from edgegen.author.config import DecoderConfig, decoder_fields
+from edgegen.author.config_reader import HARMLESS, ConfigReader
+from edgegen.author.decoder import Decoder
+from edgegen.author.decoder_layers import PreNormLayer
+from edgegen.author.layers import Attention, GatedMLP, RMSNorm, make_rope
+from edgegen.author.weights import Copy, Drop, Rename, WeightMap, same_names
+
+KIND = "decoder"
 
 
-def read_config(raw: Mapping[str, Any]) -> DecoderConfig:
+@dataclass(frozen=True)
+class LlamaConfig(DecoderConfig):
+    """HF's `LlamaConfig`."""
+
+    attention_bias: bool
+    mlp_bias: bool
+
+
+def read_config(raw: Mapping[str, Any]) -> LlamaConfig:
     """Sort every key of a Llama `config.json`."""
-    return read_decoder_config(raw, tuple(sorted(ACTIVATIONS)))
+    reader = ConfigReader.of_checkpoint(raw)
+    config = LlamaConfig(
+        **decoder_fields(reader, "llama"),
+        attention_bias=reader.flag("attention_bias", False),
+        mlp_bias=reader.flag("mlp_bias", False),
+    )
+    reader.finish(HARMLESS)
+    return config
 
 
-def build(config: DecoderConfig) -> Decoder:
+def build(config: LlamaConfig) -> Decoder:
     """Make the decoder, as HF's `LlamaForCausalLM`."""
 
     def norm() -> RMSNorm:
-        return RMSNorm(size=config.hidden_size, eps=config.rms_norm_eps)
+        return RMSNorm(size=config.hidden_size, eps=config.norm_eps)
 
-    def layer() -> DecoderLayer:
-        return DecoderLayer(
+    def layer() -> PreNormLayer:
+        return PreNormLayer(
             self_attn=Attention(
                 hidden_size=config.hidden_size,
                 num_attention_heads=config.num_attention_heads,
@@ -46,24 +66,39 @@ def build(config: DecoderConfig) -> Decoder:
         hidden_size=config.hidden_size,
         layers=[layer() for _ in range(config.num_hidden_layers)],
         norm=norm(),
-        inv_freq=rope_inv_freq(config.head_dim, config.rope_theta, config.rope_scaling),
+        ropes={name: make_rope(config.head_dim, p) for name, p in config.rope.items()},
         tie_word_embeddings=config.tie_word_embeddings,
     )
 
 
-def weight_map(config: DecoderConfig) -> WeightMap:
+def weight_map(config: LlamaConfig) -> WeightMap:
     """Names are HF's own, under `model.`."""
-    projections = [f"self_attn.{p}_proj" for p in "qkvo"]
-    projections += [f"mlp.{p}_proj" for p in ("gate", "up", "down")]
-    tensors = [f"{name}.{kind}" for name in projections for kind in ("weight", "bias")]
-    tensors += ["input_layernorm.weight", "post_attention_layernorm.weight"]
     return (
-        Rename("embed_tokens.weight", "model.embed_tokens.weight"),
-        *(Rename(f"layers.{{layer}}.{t}", f"model.layers.{{layer}}.{t}") for t in tensors),
-        Rename("norm.weight", "model.norm.weight"),
+        *embedding_names(config.tie_word_embeddings),
+        *same_names("model.layers.{layer}.", LAYER_NAMES, "layers.{layer}."),
         Drop("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "computed from the config"),
+    )
+
+
+# What a layer may hold; which of it there is, the parameters say.
+LAYER_NAMES = (
+    *(f"self_attn.{p}_proj.{kind}" for p in "qkvo" for kind in ("weight", "bias")),
+    *(f"mlp.{p}_proj.{kind}" for p in ("gate", "up", "down") for kind in ("weight", "bias")),
+    "self_attn.q_norm.weight",
+    "self_attn.k_norm.weight",
+    "input_layernorm.weight",
+    "post_attention_layernorm.weight",
+    "pre_feedforward_layernorm.weight",
+    "post_feedforward_layernorm.weight",
+)
+
+
+def embedding_names(tie_word_embeddings: bool) -> WeightMap:
+    """Return the entries for embedding, final norm and head that most decoders share."""
+    return (
+        *same_names("model.", ("embed_tokens.weight", "norm.weight", "norm.bias")),
         Copy("lm_head.weight", of="model.embed_tokens.weight")
-        if config.tie_word_embeddings
+        if tie_word_embeddings
         else Rename("lm_head.weight", "lm_head.weight"),
     )
 
