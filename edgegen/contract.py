@@ -26,8 +26,15 @@ LOGITS = "logits"  # float32 [B, 1, V], decode only
 KV_CACHE_K_PREFIX = "kv_cache_k_"  # float32 [B, K, S, H]
 KV_CACHE_V_PREFIX = "kv_cache_v_"  # float32 [B, K, H, S]
 # The last inputs of a convolution, under the name that LiteRT-LM's own exporter gives them.
-CONV_CACHE_PREFIX = "kv_cache_c_"  # float32 [B, 1, L - 1, D]
+# LiteRT-LM takes dimension 2 of any cache for the context's length, so they are spread over S
+# rows: X values in each, as many as it takes to hold (L - 1) * D.
+CONV_CACHE_PREFIX = "kv_cache_c_"  # float32 [B, 1, S, X]
 CACHE_PREFIXES = (KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX, CONV_CACHE_PREFIX)
+
+# An encoder-decoder's `encode_{T}` fills these, and its `decode` reads them.
+CROSS_CACHE_K_PREFIX = "cross_kv_cache_k_"  # float32 [B, K, S, H]
+CROSS_CACHE_V_PREFIX = "cross_kv_cache_v_"  # float32 [B, K, H, S]
+CROSS_MASK = "cross_mask"  # float32 [B, 1, 1, S], added to the scores
 
 
 def prefill_signature(tokens: int) -> str:
@@ -39,6 +46,11 @@ def prefill_length(signature: str) -> int | None:
     """Return the T of a `prefill_{T}` signature, or `None` for any other name."""
     match = _PREFILL.fullmatch(signature)
     return int(match[1]) if match else None
+
+
+def encode_signature(tokens: int) -> str:
+    """Return the name of the signature that encodes up to `tokens` tokens."""
+    return f"encode_{tokens}"
 
 
 def kv_cache_k(layer: int) -> str:

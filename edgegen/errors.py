@@ -18,7 +18,7 @@ line prints them as `error:` and `hint:` and exits with status 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EdgegenError(Exception):
@@ -40,11 +40,31 @@ class CheckpointError(EdgegenError):
 
 
 class ConfigError(CheckpointError):
-    """`config.json` asks for something edgegen does not author."""
+    """`config.json` asks for something edgegen does not author.
+
+    Attributes:
+        keys: The keys that ask, each as the path to it; empty where no single key does.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, keys: Sequence[tuple[str, ...]] = ()
+    ) -> None:
+        super().__init__(message, hint)
+        self.keys = tuple(keys)
 
 
 class WeightsError(CheckpointError):
-    """Tensors are missing, left over, or have another shape than the model."""
+    """Tensors are missing, left over, or have another shape than the model.
+
+    Attributes:
+        differences: What does not fit, a line for each tensor.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, differences: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, hint)
+        self.differences = tuple(differences)
 
 
 class ConversionError(EdgegenError):

@@ -8,7 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgegen.author import AuthoredModel, author_model, open_checkpoint
+from edgegen.author import (
+    Adapter,
+    AuthoredModel,
+    Checkpoint,
+    author_model,
+    merge_adapter,
+    open_checkpoint,
+)
 from edgegen.bundle import (
     Bundle,
     GenerationParameters,
@@ -19,10 +26,10 @@ from edgegen.bundle import (
     write_bundle,
 )
 from edgegen.bundle.task import check_bundle_name
-from edgegen.convert import ExportSpec, TfliteModel, convert_model
+from edgegen.convert import ExportSpec, TfliteModel, convert_model, convert_recipes
 from edgegen.convert.recipes import find_recipe
-from edgegen.convert.spec import check_spec
-from edgegen.errors import OutputError, TokenizerError
+from edgegen.convert.spec import check_spec, fitting_spec
+from edgegen.errors import CheckpointError, ConversionError, OutputError, TokenizerError
 from edgegen.files import disk_errors, publish, refuse_overwrite
 from edgegen.metering import StageCost, StageMeter
 from edgegen.provenance import hash_files, provenance_path, write_provenance
@@ -75,6 +82,8 @@ def build(
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
     recipe: str = "dynamic_wi8_afp32",
+    lora: str | Path | None = None,
+    lora_scale: float | None = None,
     parameters: Mapping[str, Any] | None = None,
     check: bool = True,
     force: bool = False,
@@ -89,6 +98,8 @@ def build(
         kv_cache_len: S; by default that of `ExportSpec`, or what the model was trained for
             where that is less.
         recipe: A key of `edgegen.convert.recipes.RECIPES`.
+        lora: The folder of a LoRA adapter, as peft saves it, to merge into the checkpoint.
+        lora_scale: Multiplies the adapter's own scaling; 1.0 by default.
         parameters: Fields of `GenerationParameters` that go before the checkpoint's files.
         check: Run the self-check on the result.
         force: Replace an existing output.
@@ -104,10 +115,12 @@ def build(
     meter = StageMeter()
     with meter.measure("author"):
         find_recipe(recipe)
-        model = author_model(open_checkpoint(checkpoint))
-        spec = _spec(model, prefill_lens, kv_cache_len)
-        check_spec(spec, model.config.max_position_embeddings)
-        _refuse_inputs(path, model.checkpoint.path)
+        model = author_model(_open(checkpoint, lora, lora_scale))
+        _require_decoder(model)
+        longest = model.config.max_position_embeddings
+        spec = fitting_spec(longest, prefill_lens, kv_cache_len)
+        check_spec(spec, longest)
+        _refuse_inputs(path, model.checkpoint)
         tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
         _require_known_ids(tokenizer, model.config.vocab_size)
         generation = generation_parameters(model.checkpoint, tokenizer, **(parameters or {}))
@@ -134,26 +147,81 @@ def build(
     )
 
 
-def _spec(
-    model: AuthoredModel, prefill_lens: Sequence[int] | None, kv_cache_len: int | None
-) -> ExportSpec:
-    """Fill in what was not asked for, so that it fits the model and what was."""
-    usual, longest = ExportSpec(), model.config.max_position_embeddings
-    cache = min(usual.kv_cache_len, longest) if kv_cache_len is None else kv_cache_len
-    if prefill_lens is None:
-        prefill_lens = [n for n in usual.prefill_lens if n <= cache] or [cache]
-    smallest = min(prefill_lens, default=0)
-    if kv_cache_len is None and 0 < smallest <= cache:
-        cache -= cache % smallest  # a prompt's last chunk is padded to the smallest length
-    return ExportSpec(tuple(prefill_lens), cache)
-
-
-def _refuse_inputs(output: Path, checkpoint: Path) -> None:
-    """Raise `OutputError` if the output would replace a file of its own checkpoint."""
-    if output.exists() and output.resolve().parent == checkpoint.resolve():
-        raise OutputError(
-            f"output {output} is a file of the checkpoint itself", "choose another name"
+def _open(checkpoint: str | Path, lora: str | Path | None, lora_scale: float | None) -> Checkpoint:
+    if lora is not None:
+        return merge_adapter(open_checkpoint(checkpoint), lora, lora_scale)
+    if lora_scale is not None:
+        raise CheckpointError(
+            f"a LoRA scale of {lora_scale} was given, but no adapter", "give its folder with --lora"
         )
+    return open_checkpoint(checkpoint)
+
+
+def convert_checkpoint(
+    checkpoint: str | Path,
+    output: str,
+    *,
+    recipes: Sequence[str] = ("dynamic_wi8_afp32",),
+    prefill_lens: Sequence[int] | None = None,
+    kv_cache_len: int | None = None,
+    lora: str | Path | None = None,
+    lora_scale: float | None = None,
+    force: bool = False,
+) -> dict[str, TfliteModel]:
+    """Make a `.tflite` for each recipe from a checkpoint folder of any kind of model.
+
+    Args:
+        checkpoint: The folder.
+        output: The file to write; `{recipe}` in it stands for the recipe's name, and must be
+            there if there are several.
+        recipes: Keys of `edgegen.convert.recipes.RECIPES`.
+        prefill_lens: T of each prefill or encode signature.
+        kv_cache_len: S.
+        lora: The folder of a LoRA adapter to merge.
+        lora_scale: Multiplies the adapter's own scaling.
+        force: Replace existing files.
+
+    Returns:
+        The converted model of each recipe.
+
+    Raises:
+        EdgegenError: whatever is wrong with the input or the output place.
+    """
+    outputs = {recipe: Path(output.replace("{recipe}", recipe)) for recipe in recipes}
+    if len(set(outputs.values())) < len(outputs):
+        raise OutputError(
+            f"{len(outputs)} recipes would all be written to {output}",
+            "put {recipe} into the name, as in 'model-{recipe}.tflite'",
+        )
+    model = author_model(_open(checkpoint, lora, lora_scale))
+    for path in outputs.values():
+        _refuse_inputs(path, model.checkpoint)
+    if model.kind == "diffusion":
+        spec = ExportSpec()  # its one signature has no lengths
+    else:
+        spec = fitting_spec(model.config.max_position_embeddings, prefill_lens, kv_cache_len)
+    return convert_recipes(model, outputs, spec=spec, force=force)
+
+
+def _require_decoder(model: AuthoredModel) -> None:
+    if model.kind != "decoder":
+        raise ConversionError(
+            f"the checkpoint is a model of the kind {model.kind}, and a .task bundle holds a "
+            "decoder",
+            "`edgegen convert` makes a .tflite of it, which LiteRT runs",
+        )
+
+
+def _refuse_inputs(output: Path, checkpoint: Checkpoint) -> None:
+    """Raise `OutputError` if the output would replace a file of its own checkpoint or adapter."""
+    folders = {"checkpoint": checkpoint.path}
+    if checkpoint.adapter is not None:
+        folders["adapter"] = checkpoint.adapter.path
+    for what, folder in folders.items():
+        if output.exists() and output.resolve().parent == folder.resolve():
+            raise OutputError(
+                f"output {output} is a file of the {what} itself", "choose another name"
+            )
 
 
 def _require_known_ids(tokenizer: SentencePieceTokenizer, vocab_size: int) -> None:
@@ -191,7 +259,10 @@ def _make(
         with meter.measure("check"):
             checked = self_check(bundle, tflite, tokenizer)
     with meter.measure("provenance"):
-        inputs = [*model.checkpoint.files, model.checkpoint.path / "config.json", tokenizer.path]
+        adapter = model.checkpoint.adapter
+        added = () if adapter is None else adapter.files
+        inputs = [path for path in model.checkpoint.files if path not in added]
+        inputs += [model.checkpoint.path / "config.json", tokenizer.path]
         record = {
             "checkpoint": {
                 "name": model.checkpoint.path.resolve().name,
@@ -199,6 +270,7 @@ def _make(
                 "parameter_count": model.parameter_count,
                 "sha256": hash_files(inputs, "hash checkpoint"),
             },
+            "adapter": None if adapter is None else _adapter_record(adapter),
             "recipe": recipe,
             "spec": asdict(prepared.spec),
             "generation_parameters": asdict(prepared.generation),
@@ -207,3 +279,11 @@ def _make(
             "stages": [asdict(cost) for cost in meter.costs],
         }
     return bundle, checked, record
+
+
+def _adapter_record(adapter: Adapter) -> dict[str, Any]:
+    return {
+        "name": adapter.path.resolve().name,
+        "scale": adapter.scale,
+        "sha256": hash_files(adapter.files, "hash adapter"),
+    }

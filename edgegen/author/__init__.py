@@ -1,6 +1,14 @@
 """From a Hugging Face checkpoint to an `nn.Module` built from mobile-friendly blocks."""
 
-from edgegen.author.checkpoint import Checkpoint, open_checkpoint
+from edgegen.author.checkpoint import Adapter, Checkpoint, open_checkpoint
+from edgegen.author.lora import merge_adapter
 from edgegen.author.model import AuthoredModel, author_model
 
-__all__ = ["AuthoredModel", "Checkpoint", "author_model", "open_checkpoint"]
+__all__ = [
+    "Adapter",
+    "AuthoredModel",
+    "Checkpoint",
+    "author_model",
+    "merge_adapter",
+    "open_checkpoint",
+]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgegen.author.safetensors_files import TensorEntry, read_index
+from edgegen.author.sentence_transformers import MODULES_FILE, SECTION, open_modules
+from edgegen.author.tensor_source import TensorSource
 from edgegen.errors import CheckpointError
 
 # A config is a page of text. Anything near this is not a config.
@@ -16,6 +18,21 @@ MAX_JSON_BYTES = 64_000_000
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter that was merged into a checkpoint.
+
+    Attributes:
+        path: Its folder.
+        scale: What its own scaling is multiplied with.
+        files: Its files, weights and config.
+    """
+
+    path: Path
+    scale: float
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -27,24 +44,20 @@ class Checkpoint:
         config: Content of `config.json`.
         generation_config: Content of `generation_config.json`, `{}` where absent.
         tokenizer_config: Content of `tokenizer_config.json`, `{}` where absent.
-        tensors: Every stored tensor by name; the data stays on disk.
+        tensors: Every tensor by name; the data stays on disk.
+        files: The files that hold the tensors' values, each once; with an adapter, its own too.
+        nbytes: Size of all stored tensors.
+        adapter: What `edgegen.author.lora.merge_adapter` added, if anything.
     """
 
     path: Path
     config: Mapping[str, Any]
     generation_config: Mapping[str, Any] = field(repr=False)
     tokenizer_config: Mapping[str, Any] = field(repr=False)
-    tensors: Mapping[str, TensorEntry] = field(repr=False)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The weight files, each once."""
-        return tuple(sorted({entry.path for entry in self.tensors.values()}))
-
-    @property
-    def nbytes(self) -> int:
-        """Size of all stored tensors."""
-        return sum(entry.nbytes for entry in self.tensors.values())
+    tensors: Mapping[str, TensorSource] = field(repr=False)
+    files: tuple[Path, ...] = field(repr=False)
+    nbytes: int
+    adapter: Adapter | None = None
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -66,12 +79,19 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             f"{folder} is not a checkpoint folder: it has no config.json",
             "pass the folder that holds config.json, the safetensors files and the tokenizer",
         )
+    config, tensors = read_json_object(folder / "config.json"), _tensors(folder)
+    # Of models that write text the folder's other modules make an embedding, which is not asked.
+    if config.get("use_bidirectional_attention") is True and (folder / MODULES_FILE).is_file():
+        modules, more = open_modules(folder, read_json_object)
+        config, tensors = {**config, SECTION: modules}, {**tensors, **more}
     return Checkpoint(
         path=folder,
-        config=read_json_object(folder / "config.json"),
+        config=config,
         generation_config=_optional_json(folder / "generation_config.json"),
         tokenizer_config=_optional_json(folder / "tokenizer_config.json"),
-        tensors=_tensors(folder),
+        tensors=tensors,
+        files=tuple(sorted({entry.path for entry in tensors.values()})),
+        nbytes=sum(entry.nbytes for entry in tensors.values()),
     )
 
 

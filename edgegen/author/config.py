@@ -62,6 +62,7 @@ class Assumed:
         max_position_embeddings: The longest context.
         num_key_value_heads: K; `None` for as many as query heads.
         head_dim: H; `None` for D / N.
+        intermediate_size: F; `None` if the config must say it.
         tie_word_embeddings: Whether the head shares the embedding.
         has_rope: Whether there are rotary embeddings at all.
     """
@@ -75,6 +76,7 @@ class Assumed:
     max_position_embeddings: int = 2048
     num_key_value_heads: int | None = None
     head_dim: int | None = None
+    intermediate_size: int | None = None
     tie_word_embeddings: bool = False
     has_rope: bool = True
 
@@ -104,14 +106,22 @@ def decoder_fields(
     """
     heads, hidden = reader.integer("num_attention_heads"), reader.integer("hidden_size")
     layers = reader.integer("num_hidden_layers")
-    head_dim = reader.integer("head_dim", assumed.head_dim or max(1, hidden // heads))
-    kv_heads = reader.integer("num_key_value_heads", assumed.num_key_value_heads or heads)
+    # HF's defaults are for absent keys; null asks for what follows from the other keys.
+    usual_dim = None if reader.has("head_dim") else assumed.head_dim
+    head_dim = reader.integer("head_dim", usual_dim or max(1, hidden // heads))
+    usual_kv = None if reader.has("num_key_value_heads") else assumed.num_key_value_heads
+    kv_heads = reader.integer("num_key_value_heads", usual_kv or heads)
     positions = reader.integer(
         "max_position_embeddings", assumed.max_position_embeddings, most=1 << 31
     )
     # Only the half-split form of RoPE is computed; the interleaved one pairs other channels.
     reader.must_be("rope_interleaved", False)
     layer_types = tuple(layer_types or [FULL_ATTENTION] * layers)
+    if SLIDING_ATTENTION in layer_types and sliding_window is None:
+        raise ConfigError(
+            "config.json has layers of type sliding_attention, but no sliding_window in use",
+            "set sliding_window, and use_sliding_window where the architecture has it",
+        )
     rope: Mapping[str, RopeParameters] = {}
     if assumed.has_rope:
         rope = read_rope_by_layer_type(
@@ -130,7 +140,7 @@ def decoder_fields(
         "model_type": model_type,
         "vocab_size": reader.integer("vocab_size", most=1 << 24),
         "hidden_size": hidden,
-        "intermediate_size": reader.integer("intermediate_size"),
+        "intermediate_size": reader.integer("intermediate_size", assumed.intermediate_size),
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,

@@ -18,6 +18,7 @@ HARMLESS = {
     "_name_or_path": "where it came from",
     "architectures": "`model_type` names the architecture",
     "attention_dropout": "training only",
+    "auto_map": "code of its own is refused before; this is a copy of transformers'",
     "bos_token_id": "read by the bundle step",
     "chunk_size_feed_forward": "trades memory for time, not the arithmetic",
     "dtype": "the tensors say it themselves",
@@ -34,9 +35,55 @@ HARMLESS = {
     "problem_type": "classification heads only",
     "return_dict": "what to return, not what to compute",
     "torch_dtype": "the tensors say it themselves",
+    "transformers.js_config": "how another library stores its own export",
     "transformers_version": "where it came from",
     "unk_token_id": "read by the bundle step",
+    "unsloth_fixed": "a mark of the exporter",
+    "unsloth_version": "a mark of the exporter",
+    "use_bfloat16": "training only",
     "use_cache": "the cache is always there",
+}
+
+# How to generate, not what to compute: older versions of transformers write these here, too.
+_GENERATION = (
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_scores",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+    "temperature",
+    "tf_legacy_loss",
+    "top_k",
+    "top_p",
+    "torchscript",
+    "typical_p",
+)
+HARMLESS |= dict.fromkeys(_GENERATION, "how to run it, not what to compute")
+
+# Defaults that older versions of transformers write out: harmless at this value and no other.
+_HARMLESS_AT: dict[str, object] = {
+    "add_cross_attention": False,
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "pruned_heads": {},
+    "tie_encoder_decoder": False,
 }
 
 _LARGEST_NUMBER = 1e30
@@ -45,19 +92,40 @@ _LARGEST_NUMBER = 1e30
 class ConfigReader:
     """Takes keys out of a raw config and accounts for every one of them."""
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        raw: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
+        path: tuple[str, ...] = (),
+    ) -> None:
         self._raw = raw
+        self._names = names or {}
+        self._path = path
         self._seen: set[str] = set()
 
     @classmethod
-    def of_checkpoint(cls, raw: Mapping[str, Any]) -> ConfigReader:
+    def of_checkpoint(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        names: Mapping[str, str] | None = None,
+        classes: str | None = None,
+    ) -> ConfigReader:
         """Start to read a whole `config.json`.
+
+        Args:
+            raw: The config.
+            names: What the architecture calls a key that others call otherwise: GPT-2 has
+                `n_embd` for `hidden_size`. As HF's `attribute_map`.
+            classes: What the names of the architecture's HF classes begin with, such as
+                `Phi3`. Models that were published before transformers knew them still point
+                at a file with the same classes, which is no code of their own.
 
         Raises:
             ConfigError: its weights are quantized already, or it brings code of its own.
         """
-        _refuse_foreign_weights_and_code(raw)
-        return cls(raw)
+        _refuse_foreign_weights_and_code(raw, classes)
+        return cls(raw, names)
 
     def integer(
         self, key: str, default: int | None = None, *, least: int = 1, most: int = 1 << 20
@@ -81,22 +149,36 @@ class ConfigReader:
 
     def optional_number(self, key: str) -> float | None:
         """Take a positive number, or `None` where the key is absent or null."""
-        self._seen.add(key)
+        self._see(key)
         return self.number(key, None) if self.is_set(key) else None
 
     def optional_integer(self, key: str, *, most: int = 1 << 31) -> int | None:
         """Take a whole number in 1..most, or `None` where the key is absent or null."""
-        self._seen.add(key)
+        self._see(key)
         return self.integer(key, most=most) if self.is_set(key) else None
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """Take a list of exactly `count` positive numbers; it is mandatory."""
-        value = self._take(key, None)
+    def numbers(
+        self,
+        key: str,
+        count: int,
+        *,
+        default: Sequence[float] | None = None,
+        least: float | None = None,
+    ) -> tuple[float, ...]:
+        """Take a list of exactly `count` numbers: at least `least`, positive by default.
+
+        Without `default` it is mandatory.
+        """
+        value = self._take(key, None if default is None else list(default))
+        expected = "positive numbers" if least is None else f"numbers from {least:g}"
         if not isinstance(value, list) or not all(
-            isinstance(n, int | float) and not isinstance(n, bool) and 0 < n < _LARGEST_NUMBER
+            isinstance(n, int | float)
+            and not isinstance(n, bool)
+            and (n > 0 if least is None else n >= least)
+            and n < _LARGEST_NUMBER
             for n in value
         ):
-            raise self._wrong(key, value, "a list of positive numbers")
+            raise self._wrong(key, value, f"a list of {expected}")
         if len(value) != count:
             raise self._wrong(key, value, f"a list of {count} numbers, not of {len(value)}")
         return tuple(float(n) for n in value)
@@ -146,15 +228,15 @@ class ConfigReader:
         value = self._take(key, {})
         if not isinstance(value, Mapping):
             raise self._wrong(key, value, "an object")
-        return ConfigReader(value) if value else None
+        return ConfigReader(value, path=(*self._path, key)) if value else None
 
     def is_set(self, key: str) -> bool:
         """Tell whether the key is there and not null."""
-        return self._raw.get(key) is not None
+        return self._raw.get(self._names.get(key, key)) is not None
 
     def has(self, key: str) -> bool:
         """Tell whether the key is there, be it null."""
-        return key in self._raw
+        return self._names.get(key, key) in self._raw
 
     def finish(self, harmless: Mapping[str, str], what: str = "config.json") -> None:
         """Raise `ConfigError` for keys that nobody took and that could change the numbers.
@@ -164,7 +246,10 @@ class ConfigReader:
         unknown = {
             key: value
             for key, value in self._raw.items()
-            if key not in self._seen and key not in harmless and value is not None
+            if key not in self._seen
+            and key not in harmless
+            and value is not None
+            and not (key in _HARMLESS_AT and value == _HARMLESS_AT[key])
         }
         if unknown:
             listing = ", ".join(f"{key}={value!r}" for key, value in sorted(unknown.items()))
@@ -172,25 +257,33 @@ class ConfigReader:
                 f"{what} asks for features that edgegen does not author: {listing}",
                 "ignoring them would change what the model computes; if a key is harmless, "
                 "add it with its reason to HARMLESS in edgegen/author/config_reader.py",
+                keys=[(*self._path, key) for key in sorted(unknown)],
             )
 
     def _take(self, key: str, default: object) -> Any:
-        self._seen.add(key)
-        value = self._raw.get(key)
+        name = self._see(key)
+        value = self._raw.get(name)
         if value is None:
             if default is None:
                 raise ConfigError(
-                    f"config.json has no {key}, which the architecture needs",
+                    f"config.json has no {name}, which the architecture needs",
                     "pass a checkpoint folder with the config.json that transformers writes",
                 )
             return default
         return value
 
-    @staticmethod
-    def _wrong(key: str, value: object, expected: str) -> ConfigError:
+    def _see(self, key: str) -> str:
+        """Note that the key was taken; return its name in this config."""
+        name = self._names.get(key, key)
+        self._seen.add(name)
+        return name
+
+    def _wrong(self, key: str, value: object, expected: str) -> ConfigError:
+        name = self._names.get(key, key)
         return ConfigError(
-            f"config.json has {key}={_shown(value)}, expected {expected}",
+            f"config.json has {name}={_shown(value)}, expected {expected}",
             "correct config.json, or use a checkpoint that edgegen can author",
+            keys=[(*self._path, name)],
         )
 
 
@@ -202,15 +295,31 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def _refuse_foreign_weights_and_code(raw: Mapping[str, Any]) -> None:
+def _refuse_foreign_weights_and_code(raw: Mapping[str, Any], classes: str | None) -> None:
     if raw.get("quantization_config") is not None:
         raise ConfigError(
             "config.json has a quantization_config: the stored weights are already quantized",
             "convert the original bf16, fp16 or fp32 checkpoint and choose a recipe instead",
         )
-    if raw.get("auto_map") is not None:
+    code = raw.get("auto_map")
+    if code is not None and not _names_own_classes(code, classes):
         raise ConfigError(
             "config.json has an auto_map: the checkpoint brings its own modelling code",
             "code from a checkpoint is never run; use a checkpoint whose model_type "
             "transformers knows by itself",
         )
+
+
+def _names_own_classes(auto_map: object, classes: str | None) -> bool:
+    """Tell whether an `auto_map` points at classes that transformers has under that name.
+
+    What it says of tokenizers and classifiers has no part in the logits.
+    """
+    if classes is None or not isinstance(auto_map, Mapping):
+        return False
+    own = {
+        "AutoConfig": f"{classes}Config",
+        "AutoModel": f"{classes}Model",
+        "AutoModelForCausalLM": f"{classes}ForCausalLM",
+    }
+    return all(str(auto_map.get(key, name)).rpartition(".")[2] == name for key, name in own.items())

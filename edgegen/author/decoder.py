@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgegen.author.layers.embedding import Embedding
 from edgegen.author.layers.kv_cache import Cache
 from edgegen.author.layers.mask import CausalMask
 from edgegen.author.layers.rope import Rope
@@ -60,9 +62,9 @@ class Decoder(nn.Module):
         cache_layers: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
+        self.embed_tokens = Embedding(vocab_size, hidden_size)
         self.embed_positions = (
-            nn.Embedding(max_position_embeddings, hidden_size) if max_position_embeddings else None
+            Embedding(max_position_embeddings, hidden_size) if max_position_embeddings else None
         )
         self.layers = nn.ModuleList(layers)
         self.norm = norm
@@ -149,6 +151,19 @@ class Decoder(nn.Module):
         mixers: list[Any] = [layer.self_attn for layer in self.layers]
         return [mixer.cache_shapes(kv_cache_len) for mixer in mixers]
 
+    def cache_names(self) -> list[list[str]]:
+        """Return the names of each layer's cache tensors.
+
+        Each kind is numbered by itself, so that there is a first K cache even where the
+        first layer has another kind.
+        """
+        counts: Counter[str] = Counter()
+        names = []
+        for shapes in self.cache_shapes(1):
+            names.append([f"{prefix}{counts[prefix]}" for prefix in shapes])
+            counts.update(shapes.keys())
+        return names
+
     def empty_caches(self, kv_cache_len: int) -> list[Cache]:
         """Return caches that hold nothing yet."""
         return [
@@ -170,18 +185,16 @@ class Decoder(nn.Module):
             TOKENS: torch.zeros((1, tokens), dtype=torch.int32),
             INPUT_POS: torch.arange(tokens, dtype=torch.int32),
         }
-        for index, shapes in enumerate(self.cache_shapes(kv_cache_len)):
-            for prefix, shape in shapes.items():
+        shapes = self.cache_shapes(kv_cache_len)
+        for names, layer in zip(self.cache_names(), shapes, strict=True):
+            for name, shape in zip(names, layer.values(), strict=True):
                 # Of stride 0: a tensor of any size in four bytes.
-                inputs[f"{prefix}{index}"] = torch.zeros(()).expand(shape)
+                inputs[name] = torch.zeros(()).expand(shape)
         return inputs
 
     def run(self, signature: str, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Compute a signature: named tensors in, named tensors out."""
-        names = [
-            [f"{prefix}{index}" for prefix in shapes]
-            for index, shapes in enumerate(self.cache_shapes(1))
-        ]
+        names = self.cache_names()
         caches = [tuple(inputs[name] for name in layer) for layer in names]
         logits, updated = self(
             inputs[TOKENS],

@@ -22,12 +22,14 @@ class AuthoredModel:
 
     Attributes:
         checkpoint: Where it came from.
+        kind: What sort of model it is, one of `edgegen.author.models.KINDS`.
         config: Its shape.
         module: The module, on the `meta` device.
         sources: For each parameter of `module`, the stored tensor that fills it.
     """
 
     checkpoint: Checkpoint
+    kind: str
     config: Config
     module: ExportableModule = field(repr=False)
     sources: Mapping[str, TensorSource] = field(repr=False)
@@ -54,10 +56,10 @@ def author_model(checkpoint: Checkpoint) -> AuthoredModel:
     """
     import torch
 
-    from edgegen.author.models import architecture
+    from edgegen.author.models import architecture_of
     from edgegen.author.weights import resolve
 
-    chosen = architecture(checkpoint.config.get("model_type"))
+    chosen = architecture_of(checkpoint.config)
     config = chosen.read_config(checkpoint.config)
     if config.num_hidden_layers > len(checkpoint.tensors):
         raise WeightsError(
@@ -71,4 +73,4 @@ def author_model(checkpoint: Checkpoint) -> AuthoredModel:
     sources = resolve(chosen.weight_map(config), shapes, checkpoint.tensors)
     for entry in sources.values():
         entry.require_float()
-    return AuthoredModel(checkpoint, config, module, sources)
+    return AuthoredModel(checkpoint, chosen.KIND, config, module, sources)

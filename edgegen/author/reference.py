@@ -69,7 +69,9 @@ def reference_logits(
 
 
 def _rows(table: TensorSource, tokens: Sequence[int]) -> torch.Tensor:
-    return torch.cat([torch.from_numpy(table.read_rows(token, token + 1)) for token in tokens])
+    # Tokens past the end of a table have its first row, as in Gemma 3n.
+    rows = [token if token < table.shape[0] else 0 for token in tokens]
+    return torch.cat([torch.from_numpy(table.read_rows(row, row + 1)) for row in rows])
 
 
 class _Method(nn.Module):

@@ -9,7 +9,7 @@ says so with views: `Rows`, `Transpose`, `Column`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +88,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Drop:
-    """A stored tensor that the model does not need, and why."""
+    """A stored tensor that the model does not need, and why; `name.*` is all that is under it."""
 
     source: str
     why: str
@@ -185,11 +185,23 @@ def resolve(
             + "\n".join(_shortened(lines)),
             "config.json and the weights must be of the same model; if the model has tensors "
             "that its architecture file does not know, extend its weight_map",
+            differences=[line.strip() for line in lines],
         )
     for entry in weight_map:
-        if isinstance(entry, Copy) and entry.source in tensors:
+        if isinstance(entry, Copy) and entry.source in tensors and entry.of in tensors:
             _require_same(tensors[entry.source], tensors[entry.of])
     return filled
+
+
+def known_names(weight_map: WeightMap, tensors: Iterable[str]) -> set[str]:
+    """Return which of these names of stored tensors a map mentions."""
+    templates = [
+        template
+        for entry in weight_map
+        for template in (entry.sources if isinstance(entry, Join) else (entry.source,))
+    ]
+    patterns = [_pattern(template) for template in templates]
+    return {name for name in tensors if any(p.fullmatch(name) for p in patterns)}
 
 
 def _find(
@@ -240,7 +252,11 @@ def _asked(shape: tuple[int, ...], match: _Match) -> str:
 
 
 def _dropped(weight_map: WeightMap, tensors: Mapping[str, TensorSource]) -> set[str]:
-    patterns = [_pattern(e.source) for e in weight_map if isinstance(e, Drop | Copy)]
+    patterns = [
+        _pattern(e.source)
+        for e in weight_map
+        if isinstance(e, Drop) or (isinstance(e, Copy) and e.of in tensors)
+    ]
     return {name for name in tensors if any(p.fullmatch(name) for p in patterns)}
 
 
@@ -254,10 +270,11 @@ def _require_same(copy: TensorSource, original: TensorSource) -> None:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Compile a template: `{name}` matches a number, all else itself."""
-    parts = re.split(r"\{(\w+)\}", template)
+    """Compile a template: `{name}` matches a number, `*` at the end all, all else itself."""
+    parts = re.split(r"\{(\w+)\}", template.removesuffix("*"))
     return re.compile(
         "".join(f"(?P<{p}>\\d+)" if i % 2 else re.escape(p) for i, p in enumerate(parts))
+        + (".+" if template.endswith("*") else "")
     )
 
 

@@ -10,8 +10,9 @@ from edgegen.bundle.task import Bundle
 from edgegen.contract import (
     CACHE_PREFIXES,
     DECODE,
-    KV_CACHE_K_PREFIX,
+    KV_CACHE_V_PREFIX,
     LOGITS,
+    kv_cache_k,
     prefill_length,
 )
 
@@ -52,17 +53,17 @@ def dimensions_of(signatures: Sequence[Signature]) -> Dimensions:
     lengths = (prefill_length(name) for name in by_name)
     decode = by_name.get(DECODE)
     caches = decode.inputs if decode else {}
-    # Layers without attention have no K cache, and the first layer may be one of them.
-    keys = sorted(name for name in caches if name.startswith(KV_CACHE_K_PREFIX))
-    shape = caches[keys[0]].shape if keys else ()
+    shape = caches[kv_cache_k(0)].shape if kv_cache_k(0) in caches else ()
     logits = decode.outputs.get(LOGITS) if decode else None
     return Dimensions(
         signatures=tuple(by_name),
         prefill_lens=tuple(sorted(length for length in lengths if length)),
         # K is [B, K, S, H].
         kv_cache_len=shape[2] if len(shape) == 4 else None,
-        num_hidden_layers=len(
-            {n.rpartition("_")[2] for n in caches if n.startswith(CACHE_PREFIXES)}
+        # Each layer has either a K and a V cache or one of a convolution.
+        num_hidden_layers=sum(
+            name.startswith(CACHE_PREFIXES) and not name.startswith(KV_CACHE_V_PREFIX)
+            for name in caches
         ),
         vocab_size=logits.shape[-1] if logits and logits.shape else None,
     )

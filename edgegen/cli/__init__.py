@@ -17,7 +17,9 @@ from edgegen.errors import EdgegenError
 # verb -> what `edgegen --help` says. The file of a verb is edgegen/cli/<verb>.py, with
 # `add_arguments(parser)`, `run(arguments) -> int` and, where examples help, EXAMPLES.
 VERBS = {
+    "check": "tell whether a checkpoint can be built, without loading it",
     "build": "make a bundle from a checkpoint folder, in one command",
+    "convert": "make a .tflite from a checkpoint folder, without a bundle around it",
     "run": "generate text from a bundle with LiteRT-LM on this machine",
     "bench": "measure a bundle: initialization, first token, rates, memory",
     "inspect": "show what is inside a bundle",

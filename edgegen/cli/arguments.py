@@ -5,8 +5,23 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from pathlib import Path
 
 from edgegen.bundle.engine_types import MAX_SEED
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what shapes the exported model, whatever it is then packed into."""
+    parser.add_argument(
+        "--prefill", type=_lengths, metavar="T,T,...", help="prefill lengths (16,128,512)"
+    )
+    parser.add_argument("--kv-cache-len", type=int, help="room for prompt and answer (1280)")
+    parser.add_argument(
+        "--lora", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter to merge"
+    )
+    parser.add_argument(
+        "--lora-scale", type=float, metavar="X", help="times the adapter's own scaling (1.0)"
+    )
 
 
 def positive_int(text: str) -> int:
@@ -72,3 +87,12 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
     return value
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers like 16,128,512, got {text!r}"
+        ) from None

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from edgegen.cli.arguments import add_export_arguments
+
 EXAMPLES = """\
 example:
   edgegen build TinyLlama-1.1B/ -o tinyllama.task --recipe dynamic_wi8_afp32 \\
@@ -29,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", default="dynamic_wi8_afp32", help="see `edgegen list recipes` (%(default)s)"
     )
-    parser.add_argument(
-        "--prefill", type=_lengths, metavar="T,T,...", help="prefill lengths (16,128,512)"
-    )
-    parser.add_argument("--kv-cache-len", type=int, help="room for prompt and answer (1280)")
+    add_export_arguments(parser)
     parser.add_argument("--start-token", help="instead of the checkpoint's")
     parser.add_argument("--stop-token", action="append", help="instead of the checkpoint's; repeat")
     for name in _AFFIXES:
@@ -54,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         prefill_lens=arguments.prefill,
         kv_cache_len=arguments.kv_cache_len,
         recipe=arguments.recipe,
+        lora=arguments.lora,
+        lora_scale=arguments.lora_scale,
         parameters={name: value for name, value in overrides.items() if value is not None},
         check=not arguments.no_check,
         force=arguments.force,
@@ -63,12 +64,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         summary(made, sys.stdout)
     return 0
-
-
-def _lengths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected numbers like 16,128,512, got {text!r}"
-        ) from None

@@ -38,11 +38,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _archs() -> list[dict[str, object]]:
     from edgegen.author.models import ARCHITECTURES, architecture
+    from edgegen.author.traits import traits
 
     return [
-        {"model_type": name, "what": (architecture(name).__doc__ or "").splitlines()[0]}
-        for name in sorted(ARCHITECTURES)
+        {
+            "model_type": name,
+            "kind": architecture(name).KIND,
+            "what": first_sentence(architecture(name).__doc__),
+            "supports": list(traits(name)),
+        }
+        for name in ARCHITECTURES
     ]
+
+
+def first_sentence(docstring: str | None) -> str:
+    """Return a docstring's first paragraph on one line."""
+    return " ".join((docstring or "").strip().split("\n\n")[0].split())
 
 
 def _recipes() -> list[dict[str, object]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgegen.author import AuthoredModel
 from edgegen.author.tensor_source import TensorSource
 from edgegen.convert.recipes import find_recipe
-from edgegen.convert.spec import ExportSpec, check_spec
+from edgegen.convert.spec import ExportSpec, check_encoder_lens, check_spec
 from edgegen.errors import ConversionError
 from edgegen.files import atomic_output, refuse_overwrite
 
@@ -75,28 +76,81 @@ def convert_model(
         CheckpointError: a weight cannot be read.
         OutputError: the file cannot be written.
     """
+    made = convert_recipes(model, {recipe: output}, spec=spec, force=force)
+    return made[recipe]
+
+
+def convert_recipes(
+    model: AuthoredModel,
+    outputs: Mapping[str, str | Path],
+    *,
+    spec: ExportSpec | None = None,
+    force: bool = False,
+) -> dict[str, TfliteModel]:
+    """Convert a model with several recipes, and trace it but once.
+
+    Args:
+        model: The authored model.
+        outputs: The `.tflite` to write for each recipe.
+        spec: The signatures; by default `ExportSpec()`.
+        force: Replace existing files.
+
+    Returns:
+        The converted model of each recipe.
+
+    Raises:
+        ConversionError: a recipe is unknown, or the model cannot be converted as asked.
+        CheckpointError: a weight cannot be read.
+        OutputError: a file cannot be written.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
     from edgegen.convert.graph import bind_weights
     from edgegen.convert.merge import merge_signatures
     from edgegen.convert.quantize import plan_weights
     from edgegen.convert.skeleton import trace_skeleton
     from edgegen.convert.stream import stream_weights
 
-    chosen, spec = find_recipe(recipe), spec or ExportSpec()
-    check_spec(spec, model.config.max_position_embeddings)
-    path = Path(output)
-    refuse_overwrite(path, force=force)
-    _require_finite_vectors(model)
-    graph = merge_signatures(trace_skeleton(model.checkpoint.path, spec))
-    plans = plan_weights(graph, bind_weights(graph), chosen)
-    with atomic_output(path, force=force) as temporary:
-        stream_weights(graph, plans, model.sources, temporary)
-    return TfliteModel(path, spec, recipe, model, tuple(plans))
+    spec = spec or ExportSpec()
+    recipes = {name: find_recipe(name) for name in outputs}
+    _check_signatures(model, spec)
+    for path in outputs.values():
+        refuse_overwrite(Path(path), force=force)
+    _require_finite_constants(model)
+    skeleton = merge_signatures(trace_skeleton(model, spec))
+    content = flatbuffer_utils.convert_object_to_bytearray(skeleton) if len(outputs) > 1 else None
+    made = {}
+    for name, path in outputs.items():
+        # Binding and streaming change the graph, so each recipe starts from a fresh one.
+        graph = skeleton if content is None else _parse(content)
+        plans = plan_weights(graph, bind_weights(graph), recipes[name])
+        with atomic_output(Path(path), force=force) as temporary:
+            stream_weights(graph, plans, model.sources, temporary)
+        made[name] = TfliteModel(Path(path), spec, name, model, tuple(plans))
+    return made
 
 
-def _require_finite_vectors(model: AuthoredModel) -> None:
-    """Check norms and biases; matrices are checked while they stream."""
+def _check_signatures(model: AuthoredModel, spec: ExportSpec) -> None:
+    """Refuse lengths that the model, or its runtime, could not take."""
+    if model.kind == "decoder":
+        check_spec(spec, model.config.max_position_embeddings)
+    elif model.kind != "diffusion":  # whose signatures have no length
+        longest = spec.kv_cache_len
+        if model.kind == "encoder":
+            longest = model.config.max_position_embeddings
+        check_encoder_lens(spec, longest)
+
+
+def _parse(content: bytes | bytearray) -> Any:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+
+
+def _require_finite_constants(model: AuthoredModel) -> None:
+    """Check norms, biases and kernels; matrices are checked while they stream."""
     for name, entry in model.sources.items():
-        if len(entry.shape) < 2 and not np.isfinite(entry.read()).all():
+        if len(entry.shape) != 2 and not np.isfinite(entry.read()).all():
             raise ConversionError(
                 f"{name} holds infinite values or values that are not numbers",
                 "the checkpoint is damaged or training diverged; no recipe can store it",

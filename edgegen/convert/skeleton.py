@@ -25,6 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from edgegen.author import AuthoredModel
 from edgegen.convert.spec import ExportSpec
 from edgegen.errors import ConversionError
 from edgegen.progress import stage
@@ -40,12 +41,11 @@ _START_WORKER = (
 _LOGGER = logging.getLogger("edgegen.convert")
 
 
-def trace_skeleton(checkpoint: Path, spec: ExportSpec) -> dict[str, bytes]:
-    """Trace and lower every signature of a checkpoint's model.
+def trace_skeleton(model: AuthoredModel, spec: ExportSpec) -> dict[str, bytes]:
+    """Trace and lower every signature of a model.
 
     Args:
-        checkpoint: The checkpoint folder; only its config and its vectors (norms, biases)
-            are read.
+        model: The model; of its weights only vectors and kernels are read.
         spec: The signatures.
 
     Returns:
@@ -56,10 +56,16 @@ def trace_skeleton(checkpoint: Path, spec: ExportSpec) -> dict[str, bytes]:
         ConversionError: the model cannot be traced or lowered.
     """
     with tempfile.TemporaryDirectory(prefix="edgegen-") as scratch:
-        folder = Path(scratch)
-        job = {"checkpoint": str(checkpoint.resolve()), "spec": asdict(spec), "out": scratch}
-        _run_worker(job, len(spec.signatures), folder / "log")
-        return {name: (folder / f"{name}.tflite").read_bytes() for name in spec.signatures}
+        folder, names = Path(scratch), model.module.signatures(spec.prefill_lens)
+        checkpoint, adapter = model.checkpoint.path.resolve(), model.checkpoint.adapter
+        job = {
+            "checkpoint": str(checkpoint),
+            "adapter": adapter and {"path": str(adapter.path.resolve()), "scale": adapter.scale},
+            "spec": asdict(spec),
+            "out": scratch,
+        }
+        _run_worker(job, len(names), folder / "log")
+        return {name: (folder / f"{name}.tflite").read_bytes() for name in names}
 
 
 def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:

@@ -33,11 +33,14 @@ def main() -> int:
     _die_with_parent()
     finished = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    from edgegen.author import author_model, open_checkpoint
+    from edgegen.author import author_model, merge_adapter, open_checkpoint
     from edgegen.convert.spec import ExportSpec
     from edgegen.convert.trace import trace_signature
 
-    model = author_model(open_checkpoint(job["checkpoint"]))
+    checkpoint = open_checkpoint(job["checkpoint"])
+    if job["adapter"] is not None:  # it may replace vectors, which the graph holds
+        checkpoint = merge_adapter(checkpoint, job["adapter"]["path"], job["adapter"]["scale"])
+    model = author_model(checkpoint)
     spec = ExportSpec(
         tuple(job["spec"]["prefill_lens"]),
         job["spec"]["kv_cache_len"],
@@ -47,7 +50,7 @@ def main() -> int:
     def write(name: str, tokens: int) -> None:
         Path(job["out"], f"{name}.tflite").write_bytes(trace_signature(model, spec, name, tokens))
 
-    return _fork_each(spec.signatures, write, finished)
+    return _fork_each(model.module.signatures(spec.prefill_lens), write, finished)
 
 
 def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgegen.contract import DECODE, prefill_signature
@@ -73,6 +74,43 @@ def check_spec(spec: ExportSpec, max_position_embeddings: int) -> None:
             f"{lens[0]} at position {position}, past the KV cache of {cache}: the runtime would "
             "shift the chunk over earlier tokens",
             _fitting(lens, cache, max_position_embeddings),
+        )
+
+
+def fitting_spec(
+    max_position_embeddings: int,
+    prefill_lens: Sequence[int] | None = None,
+    kv_cache_len: int | None = None,
+) -> ExportSpec:
+    """Fill in what was not asked for, so that it fits the model and what was."""
+    usual = ExportSpec()
+    cache = min(usual.kv_cache_len, max_position_embeddings)
+    if kv_cache_len is not None:
+        cache = kv_cache_len
+    if prefill_lens is None:
+        prefill_lens = [n for n in usual.prefill_lens if n <= cache] or [cache]
+    smallest = min(prefill_lens, default=0)
+    if kv_cache_len is None and 0 < smallest <= cache:
+        cache -= cache % smallest  # a prompt's last chunk is padded to the smallest length
+    return ExportSpec(tuple(prefill_lens), cache)
+
+
+def check_encoder_lens(spec: ExportSpec, longest: int) -> None:
+    """Refuse lengths of an encoder's input that are not positive or that it cannot take.
+
+    Raises:
+        ConversionError: no length, or one out of bounds.
+    """
+    lens = spec.prefill_lens
+    if not lens or min(lens) < 1:
+        raise ConversionError(
+            f"input lengths are {list(lens)}, expected one or more positive numbers",
+            "for example --prefill 128,512",
+        )
+    if max(lens) > longest:
+        raise ConversionError(
+            f"input length {max(lens)} is longer than the {longest} tokens that the model takes",
+            f"pass a --prefill of {longest} or less",
         )
 
 

@@ -10,7 +10,6 @@ from edgegen.author.models import architecture
 from edgegen.errors import ConfigError
 from tests.hf import tiny_config
 
-
 FULL = "full_attention"
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import edgegen
-from edgegen.author.weights import Drop, Rename, resolve
+from edgegen.author.weights import Copy, Drop, Rename, resolve
 from edgegen.errors import CheckpointError, WeightsError
 from tests.hf import save_checkpoint, tiny_config
 
@@ -112,3 +112,26 @@ def test_placeholders_match_numbers_only(folder: Path) -> None:
         resolve(weight_map, {"l.one.w": (96,)}, {name: entry})
     with pytest.raises(WeightsError, match="unused"):
         resolve((Drop("model.layers.{i}.bias", "x"),), {}, {name: entry})
+
+
+def test_a_star_at_the_end_stands_for_all_under_a_name(folder: Path) -> None:
+    tensors = edgegen.open_checkpoint(change(folder, tower__x__0__weight=torch.zeros(2))).tensors
+    stored = {name: tensors[name] for name in ("model.norm.weight", "tower.x.0.weight")}
+    weight_map = (Rename("norm.weight", "model.norm.weight"), Drop("tower.*", "of another part"))
+
+    assert resolve(weight_map, {"norm.weight": (96,)}, stored).keys() == {"norm.weight"}
+    with pytest.raises(WeightsError, match=r"unused   towers.weight  \[2\]"):
+        resolve(
+            weight_map,
+            {"norm.weight": (96,)},
+            {**stored, "towers.weight": stored["tower.x.0.weight"]},
+        )
+
+
+def test_a_copy_of_what_is_not_there_is_not_used(folder: Path) -> None:
+    """It could not be compared."""
+    tensors = edgegen.open_checkpoint(folder).tensors
+    stored = {"lm_head.weight": tensors["model.embed_tokens.weight"]}
+
+    with pytest.raises(WeightsError, match=r"unused   lm_head.weight"):
+        resolve((Copy("lm_head.weight", of="model.embed_tokens.weight"),), {}, stored)

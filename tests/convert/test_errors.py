@@ -97,7 +97,7 @@ def test_vectors_that_are_not_numbers(tmp_path: Path) -> None:
 def test_a_matrix_of_another_shape_than_the_graphs(tmp_path: Path) -> None:
     """The checkpoint may change between the two processes that read it."""
     model = checkpoint(tmp_path / "hf")
-    traced = trace_skeleton(model.checkpoint.path, SPEC)
+    traced = trace_skeleton(model, SPEC)
     save_checkpoint(tmp_path / "hf", tiny_config(intermediate_size=160))
     model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
     with pytest.MonkeyPatch.context() as patch:
@@ -129,7 +129,7 @@ def test_values_that_float16_cannot_hold(tmp_path: Path) -> None:
 
 def test_a_weight_file_that_is_cut_short_meanwhile(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "hf")
-    graph_made = trace_skeleton(model.checkpoint.path, SPEC)
+    graph_made = trace_skeleton(model, SPEC)
     file = model.checkpoint.files[0]
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.MonkeyPatch.context() as patch:

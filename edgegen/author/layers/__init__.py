@@ -6,8 +6,9 @@ into layers. Parameter names are Hugging Face's. Shapes use the legend of `edgeg
 `H` head_dim, `D` hidden_size, `F` intermediate_size, `V` vocab_size.
 """
 
-from edgegen.author.layers.attention import Attention
 from edgegen.author.layers.activations import ACTIVATIONS
+from edgegen.author.layers.attention import Attention
+from edgegen.author.layers.embedding import Embedding
 from edgegen.author.layers.mask import AlibiMask, CausalMask, alibi_slopes, layer_masks
 from edgegen.author.layers.mlp import MLP, GatedMLP
 from edgegen.author.layers.moe import SparseMoE
@@ -23,6 +24,7 @@ __all__ = [
     "AlibiMask",
     "Attention",
     "CausalMask",
+    "Embedding",
     "GatedMLP",
     "LayerNorm",
     "PerHeadNorm",

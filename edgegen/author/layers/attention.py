@@ -31,6 +31,8 @@ class Attention(nn.Module):
         sinks: Whether each head has an attention sink; see `sdpa`.
         own_kv: Whether the layer makes keys and values; otherwise it reads the cache of an
             earlier layer, which the decoder hands to it.
+        own_v: Whether values have a projection of their own; otherwise they are the keys
+            before norm and rotation, as in Gemma 4.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Attention(nn.Module):
         logit_softcapping: float | None = None,
         sinks: bool = False,
         own_kv: bool = True,
+        own_v: bool = True,
     ) -> None:
         super().__init__()
         self.num_attention_heads = num_attention_heads
@@ -71,7 +74,7 @@ class Attention(nn.Module):
         self.q_norm = q_norm
         if own_kv:
             self.k_proj = nn.Linear(hidden_size, keys, bias=bias)
-            self.v_proj = nn.Linear(hidden_size, keys, bias=bias)
+            self.v_proj = nn.Linear(hidden_size, keys, bias=bias) if own_v else None
             self.k_norm = k_norm
             self.v_norm = v_norm
         self.sinks = nn.Parameter(torch.empty(num_attention_heads)) if sinks else None
@@ -98,11 +101,12 @@ class Attention(nn.Module):
             The output `[B, T, D]` and the updated cache.
         """
         batch, tokens, _ = x.shape
-        q = self.q_proj(x).reshape(batch, tokens, self.num_attention_heads, self.head_dim)
-        q = self._place(q, self.q_norm, step)
+        q = self.queries(x, step)
         if self.own_kv:
             k = self.k_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
-            v = self.v_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
+            v = k
+            if self.v_proj is not None:
+                v = self.v_proj(x).reshape(batch, tokens, self.num_key_value_heads, self.head_dim)
             if self.v_norm is not None:
                 v = self.v_norm(v)
             k = self._place(k, self.k_norm, step)
@@ -118,6 +122,12 @@ class Attention(nn.Module):
             sinks=self.sinks,
         )
         return self.o_proj(attended.reshape(batch, tokens, -1)), cache
+
+    def queries(self, x: torch.Tensor, step: Step) -> torch.Tensor:
+        """Map `[B, T, D]` to normalized and rotated queries `[B, T, N, H]`."""
+        batch, tokens, _ = x.shape
+        q = self.q_proj(x).reshape(batch, tokens, self.num_attention_heads, self.head_dim)
+        return self._place(q, self.q_norm, step)
 
     def _place(self, x: torch.Tensor, norm: nn.Module | None, step: Step) -> torch.Tensor:
         """Normalize and rotate `[B, T, heads, H]`, in the model's order."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from edgegen.author.layers.kv_cache import Cache
-from edgegen.author.layers.step import Step
+from edgegen.author.layers.step import Step, one_at_zero
 from edgegen.contract import CONV_CACHE_PREFIX
 
 
@@ -33,16 +34,21 @@ class ShortConv(nn.Module):
         self.out_proj = nn.Linear(hidden_size, hidden_size, bias=bias)
 
     def cache_shapes(self, kv_cache_len: int) -> dict[str, tuple[int, ...]]:
-        """Return the last inputs of the convolution, `[1, 1, L - 1, D]`."""
-        del kv_cache_len
-        return {CONV_CACHE_PREFIX: (1, 1, self.kernel_size - 1, self.hidden_size)}
+        """Return the shape that holds the last L - 1 inputs, `[1, 1, S, X]`.
+
+        `edgegen.contract.CONV_CACHE_PREFIX` says why it has S rows.
+        """
+        values = (self.kernel_size - 1) * self.hidden_size
+        return {CONV_CACHE_PREFIX: (1, 1, kv_cache_len, -(-values // kv_cache_len))}
 
     def forward(self, x: torch.Tensor, step: Step, cache: Cache) -> tuple[torch.Tensor, Cache]:
         """Mix each channel of `[B, T, D]` with the tokens before; return it and the cache."""
         batch, tokens, _ = x.shape
         before = self.kernel_size - 1
+        values = before * self.hidden_size
         gated = self.b_proj(x) * self.x_proj(x)
-        history = torch.cat([cache[0].reshape(batch, before, -1), gated], dim=1)
+        state = cache[0].reshape(batch, -1)[:, :values].reshape(batch, before, -1)
+        history = torch.cat([state, gated], dim=1)  # [B, L - 1 + T, D]
         mixed = sum(
             (history[:, i : i + tokens] * tap for i, tap in enumerate(self.taps)),
             start=torch.zeros(()),
@@ -50,16 +56,25 @@ class ShortConv(nn.Module):
         if self.conv_bias is not None:
             mixed = mixed + self.conv_bias
         output = self.out_proj(self.c_proj(x) * mixed)
-        return output, (self._last(history, step).reshape(cache[0].shape),)
+        state = self._last(history, step).reshape(batch, 1, 1, values)
+        # Four dimensions, because the GPU delegate pads no fewer.
+        spread = functional.pad(state, (0, cache[0][0].numel() - values))
+        return output, (spread.reshape(cache[0].shape),)
 
     def _last(self, history: torch.Tensor, step: Step) -> torch.Tensor:
         """Return the L - 1 inputs `[B, L - 1, D]` up to the last real token of the call.
 
-        A call may end in padding, so where they lie is known only at run time; a product
-        with rows of a shifted identity picks them, which every delegate can.
+        A call may end in padding, so where they lie is known only at run time. They are
+        picked by weights that are 1 in one place and 0 elsewhere; a product of matrices
+        would do the same, but of three dimensions the GPU delegate refuses it.
         """
-        before = self.kernel_size - 1
-        places = torch.arange(history.shape[1], dtype=torch.int32).reshape(1, 1, -1)
-        wanted = torch.arange(before, dtype=torch.int32).reshape(1, -1, 1) + step.count()
-        picks = torch.where(places == wanted, torch.ones(()), torch.zeros(()))
-        return torch.matmul(picks, history)
+        before, total = self.kernel_size - 1, history.shape[1]
+        if total == self.kernel_size:
+            return history[:, 1:]
+        last = step.count() - 1.0  # counted from the call's first token
+        places = torch.arange(total, dtype=torch.float32).reshape(1, 1, 1, -1) - float(before)
+        picked = [
+            (history * one_at_zero(places - (last - back)).reshape(1, -1, 1)).sum(1, keepdim=True)
+            for back in reversed(range(before))
+        ]
+        return torch.cat(picked, dim=1)

@@ -2,8 +2,8 @@
 
 A file exports `read_config(raw)`, which sorts every key of `config.json`, `build(config)`, which
 makes an `ExportableModule` (a `Decoder` for most), `weight_map(config)`, `tiny_config()` for the
-tests, and its `KIND`. What `read_config` returns is its own affair, if only the other two take it and it has
-what `Config` asks for.
+tests, and its `KIND`. What `read_config` returns is its own affair, if only the other two take
+it and it has what `Config` asks for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ ARCHITECTURES = tuple(
         path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
     )
 )
+# What diffusers writes as `_class_name`.
+_CLASSES = {"UNet2DConditionModel": "unet_2d_condition"}
 KINDS = ("decoder", "encoder", "encoder-decoder", "diffusion")
 
 
@@ -92,8 +94,27 @@ class Architecture(Protocol):
         """Return a `config.json` small enough for tests."""
 
 
+def architecture_of(raw: Mapping[str, Any]) -> Architecture:
+    """Return the architecture that a `config.json` asks for.
+
+    Raises:
+        ConfigError: edgegen does not author it.
+    """
+    return architecture(architecture_name(raw))
+
+
+def architecture_name(raw: Mapping[str, Any]) -> object:
+    """Return the name by which `architecture` would know the model of a `config.json`."""
+    # diffusers names its classes instead, and some checkpoints are another model than their
+    # model_type alone says.
+    name = _CLASSES.get(str(raw.get("_class_name")), raw.get("model_type"))
+    if name == "gemma3_text" and raw.get("use_bidirectional_attention"):
+        return "gemma3_embedding"
+    return name
+
+
 def architecture(model_type: object) -> Architecture:
-    """Return the architecture of that `model_type`.
+    """Return the architecture of that name.
 
     Raises:
         ConfigError: edgegen does not author it.

@@ -27,6 +27,8 @@ class LlamaConfig(DecoderConfig):
 def read_config(raw: Mapping[str, Any]) -> LlamaConfig:
     """Sort every key of a Llama `config.json`."""
     reader = ConfigReader.of_checkpoint(raw)
+    # Falcon 3 says with this what hidden_act and the gated block say already.
+    reader.must_be("activation", "swiglu")
     config = LlamaConfig(
         **decoder_fields(reader, "llama"),
         attention_bias=reader.flag("attention_bias", False),
@@ -71,7 +73,7 @@ def build(config: LlamaConfig) -> Decoder:
     )
 
 
-def weight_map(config: LlamaConfig) -> WeightMap:
+def weight_map(config: DecoderConfig) -> WeightMap:
     """Names are HF's own, under `model.`."""
     return (
         *embedding_names(config.tie_word_embeddings),

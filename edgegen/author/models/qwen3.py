@@ -22,7 +22,6 @@ from edgegen.author.models.llama import weight_map
 
 __all__ = ["build", "read_config", "tiny_config", "weight_map"]
 
-
 KIND = "decoder"
 
 
@@ -56,6 +55,8 @@ def read_upper_window(reader: ConfigReader) -> tuple[tuple[str, ...], int | None
     layers = reader.integer("num_hidden_layers")
     slides = reader.flag("use_sliding_window", False)
     window = reader.optional_integer("sliding_window")
+    if not reader.has("sliding_window"):
+        window = 4096
     first = reader.integer("max_window_layers", 28, least=0)
     sliding_window = window if slides else None
     default = [

@@ -1,0 +1,63 @@
+"""`edgegen convert`: from a checkpoint folder to a `.tflite`, for one recipe or several."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from edgegen.cli.arguments import add_export_arguments
+
+EXAMPLES = """\
+examples:
+  edgegen convert TinyLlama-1.1B/ -o tinyllama.tflite
+  edgegen convert TinyLlama-1.1B/ -o 'tinyllama-{recipe}.tflite' \\
+      --recipe dynamic_wi8_afp32,dynamic_wi4b32_afp32
+  edgegen convert embeddinggemma-300m/ -o embedder.tflite --prefill 256
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("checkpoint", type=Path, help="folder with config.json and safetensors")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="the .tflite to write; {recipe} in it stands for the recipe's name",
+    )
+    parser.add_argument(
+        "--recipe",
+        default="dynamic_wi8_afp32",
+        metavar="R,R,...",
+        help="see `edgegen list recipes`; the model is traced once for all (%(default)s)",
+    )
+    add_export_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert, and print what was written."""
+    from edgegen.pipeline import convert_checkpoint
+
+    made = convert_checkpoint(
+        arguments.checkpoint,
+        arguments.output,
+        recipes=arguments.recipe.split(","),
+        prefill_lens=arguments.prefill,
+        kv_cache_len=arguments.kv_cache_len,
+        lora=arguments.lora,
+        lora_scale=arguments.lora_scale,
+        force=arguments.force,
+    )
+    rows = [
+        {"recipe": recipe, "path": str(model.path), "nbytes": model.path.stat().st_size}
+        for recipe, model in made.items()
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            print(f"{row['path']}  {row['nbytes']:,} bytes  {row['recipe']}")
+    return 0
