@@ -16,20 +16,20 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import quantizer
 
 from edgegen.author import AuthoredModel
-from edgegen.contract import DECODE
 from edgegen.convert import ExportSpec
 from edgegen.convert.recipes import find_recipe
-from edgegen.convert.trace import SignatureModule, sample_inputs
+from edgegen.convert.trace import SignatureModule
 
 
 def convert_ordinarily(model: AuthoredModel, spec: ExportSpec, recipe: str, output: Path) -> Path:
     converter = None
     state = model.load_state()
-    for name, tokens in spec.signatures.items():
-        module = SignatureModule(model, state, "last" if name == DECODE else "none").eval()
+    for name, tokens in model.module.signatures(spec.prefill_lens).items():
+        module = SignatureModule(model, state, name).eval()
+        samples = model.module.sample_inputs(name, tokens, spec.kv_cache_len)
         inputs = {
             key: torch.zeros(value.shape) if value.dtype == torch.float32 else value
-            for key, value in sample_inputs(model, spec, tokens).items()
+            for key, value in samples.items()
         }
         add = (converter or litert_torch).signature
         converter = add(name, module, sample_kwargs=inputs)
