@@ -26,6 +26,8 @@ _PUBLIC = {
     "merge_adapter": "edgegen.author",
     "open_bundle": "edgegen.bundle",
     "open_checkpoint": "edgegen.author",
+    "plan": "edgegen.planning",
+    "verify": "edgegen.verification",
     "write_bundle": "edgegen.bundle",
 }
 

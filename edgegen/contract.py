@@ -36,6 +36,22 @@ CROSS_CACHE_K_PREFIX = "cross_kv_cache_k_"  # float32 [B, K, S, H]
 CROSS_CACHE_V_PREFIX = "cross_kv_cache_v_"  # float32 [B, K, H, S]
 CROSS_MASK = "cross_mask"  # float32 [B, 1, 1, S], added to the scores
 
+# What the runtimes with kernels for the cache need to know of a call. LiteRT-LM fills this input
+# wherever a signature has it: where the call's first token is written, then twice where its last
+# one ends; the rest is 0. Kernels that wrap around want the number of tokens in the fourth place.
+PARAM_TENSOR = "param_tensor"  # int32 [1, 1, 1, 7]
+PARAM_TENSOR_SHAPE = (1, 1, 1, 7)
+
+# --- named boundaries (composites) that a runtime may compute with a kernel of its own --------
+RMS_NORM = "odml.rms_norm"
+GROUP_NORM = "odml.group_norm"  # layer norms, too
+SDPA = "odml.scaled_dot_product_attention"
+CACHE_UPDATE = "odml.cache_update"
+RUNTIME_BMM = "odml.runtime_bmm"
+ROPE = "odml.rope"
+SWIGLU = "odml.swiglu"
+COMPOSITES = (RMS_NORM, GROUP_NORM, SDPA, CACHE_UPDATE, RUNTIME_BMM, ROPE, SWIGLU)
+
 
 def prefill_signature(tokens: int) -> str:
     """Return the name of the signature that takes `tokens` prompt tokens at once."""

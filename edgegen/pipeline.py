@@ -81,6 +81,7 @@ def build(
     *,
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
+    composites: Sequence[str] = (),
     recipe: str = "dynamic_wi8_afp32",
     lora: str | Path | None = None,
     lora_scale: float | None = None,
@@ -97,7 +98,8 @@ def build(
         prefill_lens: T of each prefill signature; by default those of `ExportSpec`.
         kv_cache_len: S; by default that of `ExportSpec`, or what the model was trained for
             where that is less.
-        recipe: A key of `edgegen.convert.recipes.RECIPES`.
+        composites: Names of `edgegen.contract.COMPOSITES` to draw; see `ExportSpec`.
+        recipe: A key of `edgegen.convert.recipes.RECIPES`, or the path of a JSON file.
         lora: The folder of a LoRA adapter, as peft saves it, to merge into the checkpoint.
         lora_scale: Multiplies the adapter's own scaling; 1.0 by default.
         parameters: Fields of `GenerationParameters` that go before the checkpoint's files.
@@ -118,7 +120,7 @@ def build(
         model = author_model(_open(checkpoint, lora, lora_scale))
         _require_decoder(model)
         longest = model.config.max_position_embeddings
-        spec = fitting_spec(longest, prefill_lens, kv_cache_len)
+        spec = fitting_spec(longest, prefill_lens, kv_cache_len, composites)
         check_spec(spec, longest)
         _refuse_inputs(path, model.checkpoint)
         tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
@@ -164,6 +166,7 @@ def convert_checkpoint(
     recipes: Sequence[str] = ("dynamic_wi8_afp32",),
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
+    composites: Sequence[str] = (),
     lora: str | Path | None = None,
     lora_scale: float | None = None,
     force: bool = False,
@@ -174,9 +177,10 @@ def convert_checkpoint(
         checkpoint: The folder.
         output: The file to write; `{recipe}` in it stands for the recipe's name, and must be
             there if there are several.
-        recipes: Keys of `edgegen.convert.recipes.RECIPES`.
+        recipes: Keys of `edgegen.convert.recipes.RECIPES`, or paths of JSON files.
         prefill_lens: T of each prefill or encode signature.
         kv_cache_len: S.
+        composites: Names of `edgegen.contract.COMPOSITES` to draw; see `ExportSpec`.
         lora: The folder of a LoRA adapter to merge.
         lora_scale: Multiplies the adapter's own scaling.
         force: Replace existing files.
@@ -187,7 +191,9 @@ def convert_checkpoint(
     Raises:
         EdgegenError: whatever is wrong with the input or the output place.
     """
-    outputs = {recipe: Path(output.replace("{recipe}", recipe)) for recipe in recipes}
+    outputs = {
+        recipe: Path(output.replace("{recipe}", find_recipe(recipe).name)) for recipe in recipes
+    }
     if len(set(outputs.values())) < len(outputs):
         raise OutputError(
             f"{len(outputs)} recipes would all be written to {output}",
@@ -197,9 +203,10 @@ def convert_checkpoint(
     for path in outputs.values():
         _refuse_inputs(path, model.checkpoint)
     if model.kind == "diffusion":
-        spec = ExportSpec()  # its one signature has no lengths
+        spec = ExportSpec(composites=tuple(composites))  # its one signature has no lengths
     else:
-        spec = fitting_spec(model.config.max_position_embeddings, prefill_lens, kv_cache_len)
+        longest = model.config.max_position_embeddings
+        spec = fitting_spec(longest, prefill_lens, kv_cache_len, composites)
     return convert_recipes(model, outputs, spec=spec, force=force)
 
 
@@ -271,7 +278,8 @@ def _make(
                 "sha256": hash_files(inputs, "hash checkpoint"),
             },
             "adapter": None if adapter is None else _adapter_record(adapter),
-            "recipe": recipe,
+            "recipe": find_recipe(recipe).name,
+            "quantization_errors": [asdict(error) for error in tflite.quantization_errors],
             "spec": asdict(prepared.spec),
             "generation_parameters": asdict(prepared.generation),
             "bundle_sha256": hash_files([bundle.path], "hash bundle")[bundle.path.name],

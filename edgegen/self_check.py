@@ -21,8 +21,9 @@ _TEXT = "The quick brown fox jumps over the lazy dog, and then it runs home."
 _SCORED = 12
 _GENERATED = 8
 # Below this lead of the likeliest token over the next, in standard deviations of the
-# logits, rounding may decide and two right programs may part.
+# logits, rounding may decide and two right programs may part; float16 rounds more.
 _TIE = 0.01
+_HALF_PRECISION_TIE = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,14 @@ def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceToke
             "this is a fault of edgegen or of a runtime; please report it with the checkpoint's "
             "config.json. --no-check writes the bundle all the same",
         )
-    ids, sure = _greedy(session, found[-1], generated)
+    ids, sure = greedy(session, found[-1], generated)
     del session  # the engine is about to load the model, too
     request = GenerateRequest(
         prompt, max_output_tokens=generated, apply_prompt_template=False, threads=threads
     )
     generation = generate(bundle, request)
     text = "".join(generation)
-    expected = _spelled(ids[:sure], bundle, tokenizer)
+    expected = spelled(ids[:sure], bundle, tokenizer)
     if not text.startswith(expected):
         raise EngineError(
             f"LiteRT-LM continues {prompt!r} with {text!r}, expected {expected!r}",
@@ -91,15 +92,14 @@ def _prompt(tokenizer: SentencePieceTokenizer, room: int) -> str:
     return text
 
 
-def _greedy(
+def greedy(
     session: TfliteSession, logits: npt.NDArray[np.float32], count: int
 ) -> tuple[list[int], int]:
     """Continue greedily; return the tokens and how many come before a near tie."""
     ids: list[int] = []
     sure: int | None = None
     while len(ids) < count:
-        second, first = np.partition(logits, -2)[-2:]
-        if sure is None and first - second < _TIE * logits.std():
+        if sure is None and near_tie(logits):
             sure = len(ids)
         ids.append(int(logits.argmax()))
         if len(ids) < count:
@@ -107,7 +107,15 @@ def _greedy(
     return ids, len(ids) if sure is None else sure
 
 
-def _spelled(ids: Sequence[int], bundle: Bundle, tokenizer: SentencePieceTokenizer) -> str:
+def near_tie(logits: npt.NDArray[np.float32], *, half_precision: bool = False) -> bool:
+    """Tell whether rounding may decide between the two likeliest tokens."""
+    second, first = np.partition(logits, -2)[-2:]
+    tie = _HALF_PRECISION_TIE if half_precision else _TIE
+    return bool(first - second < tie * logits.std())
+
+
+def spelled(ids: Sequence[int], bundle: Bundle, tokenizer: SentencePieceTokenizer) -> str:
+    """Return the text of `ids` up to a stop token, as far as the engine tells it."""
     stops = {tokenizer.piece_id(token) for token in bundle.parameters.stop_tokens}
     ended = next((i for i, token in enumerate(ids) if token in stops), len(ids))
     # A character whose bytes are not all there yet is held back by the engine.

@@ -1,7 +1,7 @@
 """Write docs/reference/architectures.md from what the engine tests found.
 
-    EDGEGEN_ARCHITECTURE_RESULTS=build/architectures pytest tests/engines/test_architectures.py
-    python scripts/architectures_page.py build/architectures
+Run `EDGEGEN_ARCHITECTURE_RESULTS=build/architectures pytest tests/engines`, then
+`python scripts/architectures_page.py build/architectures`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "architectures.md"
 HEAD = """\
 # Architectures
 
-What a checkpoint's `model_type` must be, and what was seen of each architecture on the engines. This page is
-made by `scripts/architectures_page.py` from the results of `tests/engines/test_architectures.py`, which compares
-each row with what it finds. `edgegen check CHECKPOINT/` tells about one checkpoint.
+What a checkpoint's `model_type` must be, and what was seen of each architecture on the engines.
+This page is made by `scripts/architectures_page.py` from the results of `tests/engines`, which
+compare the last column with what they find. `edgegen check CHECKPOINT/` tells about one
+checkpoint.
 
-Each was converted with random weights and a few layers that have all of its features. **logits** is the
-largest difference of a logit (or output) of the float32 TFLite model from torch's. **CPU** is LiteRT-LM, or
-LiteRT where the model is no decoder, against transformers or the authored module. **GPU** is the GPU delegate
-in software (SwiftShader) with `dynamic_wi8_afp32`, against torch with the weights on the int8 grid: whether it
-took every node, and what came out.
+Each was converted with random weights and a few layers that have all of its features. **logits**
+is the largest difference of a logit (or output) of the float32 TFLite model from torch's. **CPU**
+is LiteRT-LM, or LiteRT where the model is no decoder, against transformers or the authored
+module. **GPU** is the GPU delegate in software (SwiftShader) with `dynamic_wi8_afp32`, against
+torch with the weights on the int8 grid: whether it took every node, and what came out.
 
 | `model_type` | kind | models | supports | logits | CPU | GPU |
 | --- | --- | --- | --- | --- | --- | --- |

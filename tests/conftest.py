@@ -15,6 +15,8 @@ from tests.engines.swiftshader import swiftshader_environment
 # Third parties print and phone home by default; tests want neither.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The models here are tiny: with two threads torch spends most of its time waking the other one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def test_a_wrong_model_does_not_pass_the_self_check(
 
     folder = random_folder(tmp_path / "hf", **RANDOM["1:1 tied"])
     monkeypatch.setattr(  # only here: the tracing process computes the right thing
-        norm.RMSNorm, "_normalize", lambda self, x, weight: x * weight
+        norm.RMSNorm, "_scaled", lambda self, x, weight: x * weight
     )
     with pytest.raises(edgegen.EdgegenError, match="departs from torch: cosine") as raised:
         edgegen.build(folder, tmp_path / "m.task", prefill_lens=(8,), kv_cache_len=64)
@@ -219,6 +219,31 @@ def test_prefill_longer_than_the_cache(folder: Path, tmp_path: Path) -> None:
         folder, "-o", tmp_path / "m.task", "--prefill", "64", "--kv-cache-len", "32"
     )
     expect_error(done, "prefill length 64 is longer than the KV cache of 32")
+
+
+def test_an_unknown_composite(folder: Path, tmp_path: Path) -> None:
+    done = edgegen_build(
+        folder, "-o", tmp_path / "m.task", "--composites", "odml.swiglu,odml.rms-norm"
+    )
+    expect_error(done, "there is no composite 'odml.rms-norm'")
+    assert "did you mean 'odml.rms_norm'?" in done.stderr
+
+
+def test_a_composite_that_the_model_has_no_place_for(folder: Path, tmp_path: Path) -> None:
+    done = edgegen_build(
+        *(folder, "-o", tmp_path / "m.task", "--prefill", "8", "--composites", "odml.group_norm")
+    )
+    expect_error(done, "nothing in this model can be drawn as odml.group_norm")
+
+
+def test_composites_asked_for_are_drawn(folder: Path, tmp_path: Path) -> None:
+    names = ("odml.rope", "odml.cache_update", "odml.runtime_bmm")
+    output = tmp_path / "m.task"
+
+    done = edgegen_build(folder, "-o", output, "--prefill", "8", "--composites", ",".join(names))
+
+    assert done.returncode == 0, done.stderr
+    assert [name for name in names if name.encode() not in output.read_bytes()] == []
 
 
 def test_an_existing_output_is_kept_unless_forced(folder: Path, tmp_path: Path) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from edgegen.author.layers.composites import param_tensor_is_read
 from edgegen.author.layers.embedding import Embedding
 from edgegen.author.layers.kv_cache import Cache
 from edgegen.author.layers.mask import CausalMask
 from edgegen.author.layers.rope import Rope
 from edgegen.author.layers.step import Step
-from edgegen.contract import DECODE, INPUT_POS, LOGITS, TOKENS, prefill_signature
+from edgegen.contract import (
+    DECODE,
+    INPUT_POS,
+    LOGITS,
+    PARAM_TENSOR,
+    PARAM_TENSOR_SHAPE,
+    TOKENS,
+    prefill_signature,
+)
 
 Mask = Callable[[torch.Tensor, int], torch.Tensor]
 """Positions `[T]` and S to an additive mask `[1, 1 or N, T, S]`."""
@@ -87,6 +97,7 @@ class Decoder(nn.Module):
         caches: Sequence[Cache],
         *,
         logits: str = "last",
+        params: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor | None, list[Cache]]:
         """Run the tokens of one call.
 
@@ -96,11 +107,13 @@ class Decoder(nn.Module):
             caches: One for each layer, in the shapes of `cache_shapes`; empty where a layer
                 has none.
             logits: `none` (prefill needs only the caches), `last` or `all`.
+            params: int32 `[1, 1, 1, 7]`, the signature's `param_tensor` where it has one.
 
         Returns:
             Logits `[B, T or 1, V]` or `None`, and the updated caches.
         """
         x, step = self.prepare(tokens, input_pos, self._kv_cache_len(caches))
+        step = replace(step, params=params)
         updated = list(caches)
         for index, layer in enumerate(self.layers):
             owner = self.cache_layers[index]
@@ -118,6 +131,7 @@ class Decoder(nn.Module):
             start=input_pos[0],
             angles={name: r.angles(input_pos, kv_cache_len) for name, r in self.ropes.items()},
             masks={name: mask(input_pos, kv_cache_len) for name, mask in self.masks.items()},
+            rope_bases={name: r.base for name, r in self.ropes.items() if r.base is not None},
         )
         x = self.embed_tokens(tokens)
         if self.embedding_multiplier != 1.0:
@@ -185,6 +199,8 @@ class Decoder(nn.Module):
             TOKENS: torch.zeros((1, tokens), dtype=torch.int32),
             INPUT_POS: torch.arange(tokens, dtype=torch.int32),
         }
+        if param_tensor_is_read():
+            inputs[PARAM_TENSOR] = torch.zeros(PARAM_TENSOR_SHAPE, dtype=torch.int32)
         shapes = self.cache_shapes(kv_cache_len)
         for names, layer in zip(self.cache_names(), shapes, strict=True):
             for name, shape in zip(names, layer.values(), strict=True):
@@ -201,6 +217,7 @@ class Decoder(nn.Module):
             inputs[INPUT_POS],
             caches,
             logits="last" if signature == DECODE else "none",
+            params=inputs.get(PARAM_TENSOR),
         )
         outputs = {
             name: tensor

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from edgegen.author.decoder import Decoder
+from edgegen.author.layers.kv_cache import Cache
 from edgegen.author.model import AuthoredModel
 from edgegen.author.tensor_source import TensorSource
 
 _HEAD_BLOCK_BYTES = 32_000_000
 
 
-@torch.no_grad()
 def reference_logits(
     model: AuthoredModel,
     tokens: Sequence[int],
@@ -30,6 +30,20 @@ def reference_logits(
         model: The model, a decoder.
         tokens: Token ids.
         sources: Tensors to use instead of the model's own, by parameter name.
+    """
+    return reference_run(model, tokens, sources)[0]
+
+
+@torch.no_grad()
+def reference_run(
+    model: AuthoredModel,
+    tokens: Sequence[int],
+    sources: Mapping[str, TensorSource] | None = None,
+) -> tuple[torch.Tensor, list[Cache]]:
+    """Do as `reference_logits`, and return the caches that `tokens` leave, too.
+
+    Returns:
+        The logits `[T, V]`, and for each layer its cache with S = T.
     """
     decoder = model.module
     assert isinstance(decoder, Decoder)
@@ -46,7 +60,7 @@ def reference_logits(
         if not name.startswith("layers.") and name not in (*rows, "lm_head.weight")
     }
     state = {**outside, **rows}
-    x, step = _call(decoder, "prepare", state, renumbered, positions, count)
+    x, step = in_method(decoder, "prepare", state, renumbered, positions, count)
     caches = decoder.empty_caches(count)
     for index, layer in enumerate(decoder.layers):
         prefix, owner = f"layers.{index}.", decoder.cache_layers[index]
@@ -56,7 +70,7 @@ def reference_logits(
             if name.startswith(prefix)
         }
         x, caches[owner] = torch.func.functional_call(layer, own, (x, step, caches[owner]))
-    x = _call(decoder, "finish", state, x)[0]  # [T, D]
+    x = in_method(decoder, "finish", state, x)[0]  # [T, D]
     head = sources["embed_tokens.weight" if decoder.lm_head is None else "lm_head.weight"]
     vocab_size, width = head.shape
     block = max(1, _HEAD_BLOCK_BYTES // (4 * width))
@@ -65,7 +79,7 @@ def reference_logits(
         for start in range(0, vocab_size, block)
     ]
     bias = outside.get("head_bias", torch.zeros(()))
-    return decoder.adjust_logits(torch.cat(logits, dim=1) + bias)
+    return decoder.adjust_logits(torch.cat(logits, dim=1) + bias), caches
 
 
 def _rows(table: TensorSource, tokens: Sequence[int]) -> torch.Tensor:
@@ -86,7 +100,9 @@ class _Method(nn.Module):
         return getattr(self.owner, self.method)(*arguments)
 
 
-def _call(owner: nn.Module, method: str, state: Mapping[str, torch.Tensor], *arguments: Any) -> Any:
+def in_method(
+    owner: nn.Module, method: str, state: Mapping[str, torch.Tensor], *arguments: Any
+) -> Any:
     """Call a method with the parameters in `state`; those it does not touch may be missing."""
     prefixed = {f"owner.{name}": tensor for name, tensor in state.items()}
     return torch.func.functional_call(_Method(owner, method), prefixed, arguments)

@@ -18,10 +18,12 @@ from edgegen.errors import EdgegenError
 # `add_arguments(parser)`, `run(arguments) -> int` and, where examples help, EXAMPLES.
 VERBS = {
     "check": "tell whether a checkpoint can be built, without loading it",
+    "plan": "tell the size and memory of each recipe's build, without loading weights",
     "build": "make a bundle from a checkpoint folder, in one command",
     "convert": "make a .tflite from a checkpoint folder, without a bundle around it",
     "run": "generate text from a bundle with LiteRT-LM on this machine",
     "bench": "measure a bundle: initialization, first token, rates, memory",
+    "verify": "compare a checkpoint and its bundle rung by rung, and name what departs",
     "inspect": "show what is inside a bundle",
     "list": "print the known architectures, recipes and runners",
     "demo": "build, run and measure the shipped tiny model",

@@ -8,14 +8,23 @@ import sys
 from pathlib import Path
 
 from edgegen.bundle.engine_types import MAX_SEED
+from edgegen.contract import COMPOSITES
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what shapes the exported model, whatever it is then packed into."""
     parser.add_argument(
-        "--prefill", type=_lengths, metavar="T,T,...", help="prefill lengths (16,128,512)"
+        "--prefill", type=lengths, metavar="T,T,...", help="prefill lengths (16,128,512)"
     )
     parser.add_argument("--kv-cache-len", type=int, help="room for prompt and answer (1280)")
+    parser.add_argument(
+        "--composites",
+        type=_names,
+        default=(),
+        metavar="NAME,NAME,...",
+        help="draw these named boundaries around layers, for runtimes with kernels of their own: "
+        f"{', '.join(COMPOSITES)} (none)",
+    )
     parser.add_argument(
         "--lora", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter to merge"
     )
@@ -89,7 +98,12 @@ def _number(text: str) -> float:
     return value
 
 
-def _lengths(text: str) -> tuple[int, ...]:
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def lengths(text: str) -> tuple[int, ...]:
+    """Parse whole numbers with commas between them."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="folder with config.json and safetensors")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .task to write")
     parser.add_argument(
-        "--recipe", default="dynamic_wi8_afp32", help="see `edgegen list recipes` (%(default)s)"
+        "--recipe",
+        default="dynamic_wi8_afp32",
+        help="see `edgegen list recipes`, or a .json file of your own (%(default)s)",
     )
     add_export_arguments(parser)
     parser.add_argument("--start-token", help="instead of the checkpoint's")
@@ -52,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.output,
         prefill_lens=arguments.prefill,
         kv_cache_len=arguments.kv_cache_len,
+        composites=arguments.composites,
         recipe=arguments.recipe,
         lora=arguments.lora,
         lora_scale=arguments.lora_scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from edgegen.cli.arguments import add_export_arguments
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         default="dynamic_wi8_afp32",
         metavar="R,R,...",
-        help="see `edgegen list recipes`; the model is traced once for all (%(default)s)",
+        help="see `edgegen list recipes`, or .json files of your own; the model is traced once "
+        "for all (%(default)s)",
     )
     add_export_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing output")
@@ -47,15 +49,18 @@ def run(arguments: argparse.Namespace) -> int:
         recipes=arguments.recipe.split(","),
         prefill_lens=arguments.prefill,
         kv_cache_len=arguments.kv_cache_len,
+        composites=arguments.composites,
         lora=arguments.lora,
         lora_scale=arguments.lora_scale,
         force=arguments.force,
     )
-    rows = [
+    rows: list[dict[str, object]] = [
         {"recipe": recipe, "path": str(model.path), "nbytes": model.path.stat().st_size}
         for recipe, model in made.items()
     ]
     if arguments.json:
+        for row, model in zip(rows, made.values(), strict=True):
+            row["quantization_errors"] = [asdict(error) for error in model.quantization_errors]
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:

@@ -17,6 +17,7 @@ from edgegen.errors import ConversionError
 _WEIGHT_ARGUMENT = {
     schema.BuiltinOperator.FULLY_CONNECTED: 1,
     schema.BuiltinOperator.EMBEDDING_LOOKUP: 1,
+    schema.BuiltinOperator.CONV_2D: 1,
 }
 
 
@@ -104,7 +105,8 @@ def _consumers(model: Any, subgraph: Any, name: str, index: int) -> tuple[int, .
         if positions != [_WEIGHT_ARGUMENT.get(code)]:
             raise ConversionError(
                 f"matrix {name} reaches operator code {code} of {subgraph.name.decode()} as "
-                f"argument {positions}, expected only the weights of a linear or embedding layer",
+                f"argument {positions}, expected only the weights of a linear, embedding or "
+                "convolution layer",
                 "transpose, scale or join matrices while their weights are loaded, not in the "
                 "layer's forward",
             )

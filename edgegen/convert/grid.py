@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgegen.author.tensor_source import TensorSource
-from edgegen.convert.quantize import WeightPlan, grid_rows
+from edgegen.convert.plan import WeightPlan
+from edgegen.convert.quantize import grid_rows
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class GridSource(TensorSource):
 
     def read_rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read rows as float32 values of the grid; see `TensorSource.read_rows`."""
+        if self.plan.needs_all_rows:
+            return grid_rows(self.plan, self.source.read())[start:stop]
         return grid_rows(self.plan, self.source.read_rows(start, stop))
 
     def require_float(self) -> None:

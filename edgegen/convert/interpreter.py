@@ -15,6 +15,8 @@ from edgegen.contract import (
     DECODE,
     INPUT_POS,
     LOGITS,
+    PARAM_TENSOR,
+    PARAM_TENSOR_SHAPE,
     TOKENS,
     prefill_length,
     prefill_signature,
@@ -49,6 +51,7 @@ class TfliteSession:
             for name, item in details.items()
             if name.startswith(CACHE_PREFIXES)
         }
+        self._has_params = PARAM_TENSOR in details
         self.position = 0
 
     def prefill(self, tokens: Sequence[int]) -> None:
@@ -59,13 +62,13 @@ class TfliteSession:
             padded[0, : len(part)] = part
             positions = np.zeros(length, np.int32)
             positions[: len(part)] = np.arange(len(part)) + self.position
-            self._run(prefill_signature(length), padded, positions)
+            self._run(prefill_signature(length), padded, positions, len(part))
             self.position += len(part)
 
     def decode(self, token: int) -> npt.NDArray[np.float32]:
         """Put one token into the cache and return the logits `[V]` after it."""
         found = self._run(
-            DECODE, np.array([[token]], np.int32), np.array([self.position], np.int32)
+            DECODE, np.array([[token]], np.int32), np.array([self.position], np.int32), 1
         )
         self.position += 1
         logits: npt.NDArray[np.float32] = found[LOGITS].reshape(-1)
@@ -77,10 +80,19 @@ class TfliteSession:
         return np.stack([self.decode(token) for token in tokens[prompt_tokens:]])
 
     def _run(
-        self, signature: str, tokens: npt.NDArray[np.int32], positions: npt.NDArray[np.int32]
+        self,
+        signature: str,
+        tokens: npt.NDArray[np.int32],
+        positions: npt.NDArray[np.int32],
+        count: int,
     ) -> dict[str, Any]:
-        outputs: dict[str, Any] = self._runners[signature](
-            **{TOKENS: tokens, INPUT_POS: positions}, **self._cache
-        )
+        """Run a signature on tokens of which the first `count` are real."""
+        inputs = {TOKENS: tokens, INPUT_POS: positions, **self._cache}
+        if self._has_params:
+            params = np.zeros(PARAM_TENSOR_SHAPE, np.int32)
+            params[..., 0] = self.position
+            params[..., 1:3] = self.position + count
+            inputs[PARAM_TENSOR] = params
+        outputs: dict[str, Any] = self._runners[signature](**inputs)
         self._cache = {name: outputs[name] for name in self._cache}
         return outputs

@@ -17,7 +17,8 @@ from edgegen.errors import ConversionError
 from edgegen.files import atomic_output, refuse_overwrite
 
 if TYPE_CHECKING:
-    from edgegen.convert.quantize import WeightPlan
+    from edgegen.convert.plan import WeightPlan
+    from edgegen.convert.quantization_error import QuantizationError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TfliteModel:
         recipe: How its weights are stored.
         source: The authored model it came from.
         plans: How each matrix is stored.
+        quantization_errors: What storing changed of each matrix.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class TfliteModel:
     recipe: str
     source: AuthoredModel
     plans: tuple[WeightPlan, ...] = field(repr=False)
+    quantization_errors: tuple[QuantizationError, ...] = field(repr=False)
 
     @property
     def grid_sources(self) -> dict[str, TensorSource]:
@@ -68,7 +71,7 @@ def convert_model(
         model: The authored model.
         output: The `.tflite` to write; it appears only when complete.
         spec: The signatures; by default `ExportSpec()`.
-        recipe: A key of `edgegen.convert.recipes.RECIPES`.
+        recipe: A key of `edgegen.convert.recipes.RECIPES`, or the path of a JSON file.
         force: Replace an existing file.
 
     Raises:
@@ -107,7 +110,7 @@ def convert_recipes(
 
     from edgegen.convert.graph import bind_weights
     from edgegen.convert.merge import merge_signatures
-    from edgegen.convert.quantize import plan_weights
+    from edgegen.convert.plan import plan_weights
     from edgegen.convert.skeleton import trace_skeleton
     from edgegen.convert.stream import stream_weights
 
@@ -125,8 +128,8 @@ def convert_recipes(
         graph = skeleton if content is None else _parse(content)
         plans = plan_weights(graph, bind_weights(graph), recipes[name])
         with atomic_output(Path(path), force=force) as temporary:
-            stream_weights(graph, plans, model.sources, temporary)
-        made[name] = TfliteModel(Path(path), spec, name, model, tuple(plans))
+            errors = stream_weights(graph, plans, model.sources, temporary)
+        made[name] = TfliteModel(Path(path), spec, name, model, tuple(plans), errors)
     return made
 
 
@@ -148,9 +151,11 @@ def _parse(content: bytes | bytearray) -> Any:
 
 
 def _require_finite_constants(model: AuthoredModel) -> None:
-    """Check norms, biases and kernels; matrices are checked while they stream."""
+    """Check norms and biases; what streams is checked while it does."""
+    from edgegen.convert.trace import is_streamed
+
     for name, entry in model.sources.items():
-        if len(entry.shape) != 2 and not np.isfinite(entry.read()).all():
+        if not is_streamed(entry.shape) and not np.isfinite(entry.read()).all():
             raise ConversionError(
                 f"{name} holds infinite values or values that are not numbers",
                 "the checkpoint is damaged or training diverged; no recipe can store it",

@@ -53,7 +53,8 @@ def trace_skeleton(model: AuthoredModel, spec: ExportSpec) -> dict[str, bytes]:
         `weights_<parameter>`.
 
     Raises:
-        ConversionError: the model cannot be traced or lowered.
+        ConversionError: the model cannot be traced or lowered, or it has nothing that one of the
+            composites asked for could be drawn around.
     """
     with tempfile.TemporaryDirectory(prefix="edgegen-") as scratch:
         folder, names = Path(scratch), model.module.signatures(spec.prefill_lens)
@@ -65,7 +66,13 @@ def trace_skeleton(model: AuthoredModel, spec: ExportSpec) -> dict[str, bytes]:
             "out": scratch,
         }
         _run_worker(job, len(names), folder / "log")
-        return {name: (folder / f"{name}.tflite").read_bytes() for name in names}
+        parts = {name: (folder / f"{name}.tflite").read_bytes() for name in names}
+    for composite in spec.composites:
+        if not any(composite.encode() in part for part in parts.values()):
+            raise ConversionError(
+                f"nothing in this model can be drawn as {composite}", "leave this composite out"
+            )
+    return parts
 
 
 def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:

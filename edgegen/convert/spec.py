@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgegen.contract import DECODE, prefill_signature
-from edgegen.errors import ConversionError
+from edgegen.contract import COMPOSITES, DECODE, prefill_signature
+from edgegen.errors import ConversionError, did_you_mean
 
 MIN_KV_CACHE_LEN = 8
 
@@ -18,8 +18,10 @@ class ExportSpec:
     Attributes:
         prefill_lens: T of each `prefill_{T}` signature, ascending.
         kv_cache_len: S, room for prompt and answer together, in tokens.
-        composites: Names of the runtime boundaries to draw; see
-            `edgegen.author.layers.composites`.
+        composites: Names of the runtime boundaries to draw, of `edgegen.contract.COMPOSITES`.
+
+    Raises:
+        ConversionError: a composite is unknown.
     """
 
     prefill_lens: tuple[int, ...] = (16, 128, 512)
@@ -28,6 +30,11 @@ class ExportSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefill_lens", tuple(sorted(set(self.prefill_lens))))
+        for name in self.composites:
+            if name not in COMPOSITES:
+                raise ConversionError(
+                    f"there is no composite '{name}'", did_you_mean(name, COMPOSITES)
+                )
 
     @property
     def signatures(self) -> dict[str, int]:
@@ -81,6 +88,7 @@ def fitting_spec(
     max_position_embeddings: int,
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
+    composites: Sequence[str] = (),
 ) -> ExportSpec:
     """Fill in what was not asked for, so that it fits the model and what was."""
     usual = ExportSpec()
@@ -92,7 +100,7 @@ def fitting_spec(
     smallest = min(prefill_lens, default=0)
     if kv_cache_len is None and 0 < smallest <= cache:
         cache -= cache % smallest  # a prompt's last chunk is padded to the smallest length
-    return ExportSpec(tuple(prefill_lens), cache)
+    return ExportSpec(tuple(prefill_lens), cache, tuple(composites))
 
 
 def check_encoder_lens(spec: ExportSpec, longest: int) -> None:

@@ -4,7 +4,8 @@ All sizes are known before any data is read, so the file is laid out first: a he
 flatbuffer without weight data), then each weight at its own 64-byte aligned place, referred
 to by absolute position. Blocks of rows are read, quantized and written in any order by a few
 threads; scales are collected and the header is written last. Peak memory is a few blocks,
-whatever the size of the model.
+whatever the size of the model, except where an algorithm needs all rows of a weight at once:
+then it is about ten bytes for each of its values, for as many weights as there are threads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ import numpy.typing as npt
 from ai_edge_litert.tools import flatbuffer_utils
 
 from edgegen.author.tensor_source import TensorSource
-from edgegen.convert.quantize import WeightPlan, mark, quantize_rows, set_scales
+from edgegen.convert.layout import in_graph_layout
+from edgegen.convert.mark import insert_rotations, mark, set_scales
+from edgegen.convert.plan import WeightPlan
+from edgegen.convert.quantization_error import QuantizationError
+from edgegen.convert.quantize import quantize_rows
 from edgegen.errors import ConversionError
 from edgegen.progress import Advance, stage
 
@@ -45,7 +50,7 @@ class _Block:
 
 def stream_weights(
     model: Any, plans: list[WeightPlan], sources: Mapping[str, TensorSource], output: Path
-) -> None:
+) -> tuple[QuantizationError, ...]:
     """Write `model` with all its weights to `output`.
 
     Args:
@@ -54,16 +59,21 @@ def stream_weights(
         sources: For each weight's name its stored tensor.
         output: The file to write; the caller makes sure that it is a temporary name.
 
+    Returns:
+        What storing changed of each weight.
+
     Raises:
         ConversionError: a weight cannot be stored as planned, or has another shape in the graph.
         CheckpointError: a tensor cannot be read.
     """
+    sources = {name: in_graph_layout(source) for name, source in sources.items()}
     for plan in plans:
         _require_same_shape(plan, sources[plan.weight.name])
         mark(model, plan)
         buffer = model.buffers[plan.weight.buffer]
         # Present from the start, so that the header's length does not change with them.
         buffer.data, buffer.offset, buffer.size = None, 1, 1
+    insert_rotations(model, plans)
     scales = {
         plan.weight.name: np.zeros(plan.scale_shape, np.float32)
         for plan in plans
@@ -78,7 +88,7 @@ def stream_weights(
     blocks = [b for p in plans for b in _blocks(p, sources, positions[p.weight.name])]
     total = sum(plan.nbytes for plan in plans)
     with stage("weights", total, "B") as advance, output.open("r+b") as file:
-        _write_blocks(blocks, scales, file.fileno(), advance)
+        errors = _write_blocks(blocks, scales, file.fileno(), advance)
         for plan in plans:
             buffer = model.buffers[plan.weight.buffer]
             buffer.offset, buffer.size = positions[plan.weight.name], plan.nbytes
@@ -89,6 +99,7 @@ def stream_weights(
         _write(file.fileno(), header, 0)
         # Engines map the file: its last weight must be there to its last aligned byte.
         file.truncate(position)
+    return tuple(QuantizationError.of(plan, *errors[plan.weight.name]) for plan in plans)
 
 
 def _require_same_shape(plan: WeightPlan, entry: TensorSource) -> None:
@@ -103,7 +114,7 @@ def _require_same_shape(plan: WeightPlan, entry: TensorSource) -> None:
 
 def _blocks(plan: WeightPlan, sources: Mapping[str, TensorSource], position: int) -> list[_Block]:
     rows, row_values = plan.weight.shape[0], math.prod(plan.weight.shape[1:])
-    step = max(1, BLOCK_BYTES // (row_values * 4))
+    step = rows if plan.needs_all_rows else max(1, BLOCK_BYTES // (row_values * 4))
     # A block must end on a whole byte: with 4 bits and an odd row length, after even rows.
     while step < rows and step * row_values * plan.bits % 8:
         step += 1
@@ -125,23 +136,28 @@ def _write_blocks(
     scales: dict[str, npt.NDArray[np.float32]],
     handle: int,
     advance: Advance,
-) -> None:
-    def work(block: _Block) -> int:
+) -> dict[str, tuple[float, float]]:
+    """Store the blocks; return each weight's sums of squares, before storing and of the error."""
+    sums = {block.plan.weight.name: (0.0, 0.0) for block in blocks}
+
+    def work(block: _Block) -> tuple[str, int, float, float]:
         rows = block.entry.read_rows(block.start, block.stop)
-        data, block_scales = quantize_rows(block.plan, rows)
-        if block_scales is not None:
-            scales[block.plan.weight.name][block.start : block.stop] = block_scales
-        _write(handle, data, block.position)
-        return int(data.nbytes)
+        name, stored = block.plan.weight.name, quantize_rows(block.plan, rows)
+        if stored.scales is not None:
+            scales[name][block.start : block.stop] = stored.scales
+        _write(handle, stored.data, block.position)
+        return name, int(stored.data.nbytes), stored.squared_sum, stored.squared_error
 
     # numpy releases the interpreter lock in the loops that matter.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            for done in pool.map(work, blocks):
+            for name, done, squared_sum, squared_error in pool.map(work, blocks):
                 advance(done)
+                sums[name] = sums[name][0] + squared_sum, sums[name][1] + squared_error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    return sums
 
 
 def _write(handle: int, data: Any, position: int) -> None:

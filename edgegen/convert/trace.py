@@ -9,17 +9,17 @@ from torch import nn
 
 from edgegen.author import AuthoredModel
 from edgegen.author.layers.composites import composites
+from edgegen.convert.layout import graph_shape
 from edgegen.convert.spec import ExportSpec
 
 
-def is_matrix(shape: tuple[int, ...]) -> bool:
-    """Tell whether a parameter becomes a graph input.
+def is_streamed(shape: tuple[int, ...]) -> bool:
+    """Tell whether a parameter becomes a graph input: a matrix or a convolution's kernel.
 
     Vectors (norms, biases) stay real constants: with a bias as an input, the converter can
-    no longer fuse the addition into the matrix product. So do convolution kernels, which it
-    turns around.
+    no longer fuse the addition into the matrix product.
     """
-    return len(shape) == 2
+    return len(shape) in (2, 4)
 
 
 class SignatureModule(nn.Module):
@@ -40,9 +40,8 @@ class SignatureModule(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Run the signature with its parameters taken from `weights` and our own buffers."""
         constants = {name: getattr(self, own) for name, own in self._names.items()}
-        state = {
-            f"model.{name}": tensor for name, tensor in {**(weights or {}), **constants}.items()
-        }
+        given = {name: _in_torch_layout(weight) for name, weight in (weights or {}).items()}
+        state = {f"model.{name}": tensor for name, tensor in {**given, **constants}.items()}
         outputs: dict[str, torch.Tensor] = torch.func.functional_call(
             self._hidden[0], state, (inputs,)
         )
@@ -74,24 +73,29 @@ def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: i
     constants = {
         parameter: torch.from_numpy(entry.read())
         for parameter, entry in model.sources.items()
-        if not is_matrix(entry.shape)
+        if not is_streamed(entry.shape)
     }
     weights = {
-        parameter: _stand_in(entry.shape)
+        parameter: _stand_in(graph_shape(entry.shape))
         for parameter, entry in model.sources.items()
-        if is_matrix(entry.shape)
+        if is_streamed(entry.shape)
     }
     module = SignatureModule(model, constants, name).eval()
-    inputs: dict[str, Any] = {
-        **model.module.sample_inputs(name, tokens, spec.kv_cache_len),
-        "weights": weights,
-    }
-    traced = signature.Signature(name, module, (), inputs)
-    with composites(spec.composites), torch.no_grad():
+    with composites(spec.composites), torch.no_grad():  # some need an input of their own
+        inputs: dict[str, Any] = {
+            **model.module.sample_inputs(name, tokens, spec.kv_cache_len),
+            "weights": weights,
+        }
+        traced = signature.Signature(name, module, (), inputs)
         program = core.export_torch_signature(traced, run_decompositions=False)
     program = core._run_convert_passes(program)
     exporter = litert_converter.exported_programs_to_flatbuffer([program], [traced])
     return bytes(exporter.to_bytes())
+
+
+def _in_torch_layout(weight: torch.Tensor) -> torch.Tensor:
+    """Undo `graph_shape`, in the graph: the converter sees that nothing is left to do."""
+    return weight.permute(0, 3, 1, 2) if weight.dim() == 4 else weight
 
 
 def _stand_in(shape: tuple[int, ...]) -> torch.Tensor:

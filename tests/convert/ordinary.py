@@ -5,6 +5,7 @@ It is the oracle of the streamed path: slow, hungry, and trusted.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import quantizer
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
 from edgegen.author import AuthoredModel
 from edgegen.convert import ExportSpec
@@ -22,6 +24,11 @@ from edgegen.convert.trace import SignatureModule
 
 
 def convert_ordinarily(model: AuthoredModel, spec: ExportSpec, recipe: str, output: Path) -> Path:
+    convert_to_floats(model, spec, output)
+    return quantize_ordinarily(model, output, recipe, output)
+
+
+def convert_to_floats(model: AuthoredModel, spec: ExportSpec, output: Path) -> Path:
     converter = None
     state = model.load_state()
     for name, tokens in model.module.signatures(spec.prefill_lens).items():
@@ -35,11 +42,39 @@ def convert_ordinarily(model: AuthoredModel, spec: ExportSpec, recipe: str, outp
         converter = add(name, module, sample_kwargs=inputs)
     with torch.no_grad():
         converter.convert(strict_export=False).export(str(output))
-    quantizer_recipe = find_recipe(recipe).quantizer_recipe()
-    if quantizer_recipe:
-        result = quantizer.Quantizer(str(output), quantizer_recipe).quantize()
-        output.write_bytes(result.quantized_model)
     return output
+
+
+def quantize_ordinarily(model: AuthoredModel, floats: Path, recipe: str, output: Path) -> Path:
+    quantizer_recipe = find_recipe(recipe).quantizer_recipe()
+    if any(entry["regex"] != ".*" for entry in quantizer_recipe):
+        quantizer_recipe = by_scope(model, floats, quantizer_recipe)
+    if quantizer_recipe:
+        result = quantizer.Quantizer(str(floats), quantizer_recipe).quantize()
+        output.write_bytes(result.quantized_model)
+    elif output != floats:
+        output.write_bytes(floats.read_bytes())
+    return output
+
+
+def by_scope(
+    model: AuthoredModel, path: Path, recipe: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say the same with the names of an ordinary model's operators instead of its parameters'.
+
+    Which parameter an operator uses is told by the values of its constant.
+    """
+    names = {entry.read().tobytes(): name for name, entry in model.sources.items()}
+    graphs = Graphs(path)
+    made = []
+    for subgraph in graphs.model.subgraphs:
+        for operator in subgraph.operators:
+            for index in operator.inputs[1:2]:
+                name = names.get(graphs.data(subgraph.tensors[index]) or b"")
+                matching = [e for e in recipe if name and re.search(e["regex"], name)]
+                scope = tfl_flatbuffer_utils.get_op_scope(operator, subgraph.tensors)
+                made += [{**e, "regex": f"^{re.escape(scope)}$"} for e in matching[-1:]]
+    return made
 
 
 def differences(ordinary: Path, streamed: Path) -> list[str]:

@@ -85,3 +85,11 @@ def test_a_spec_is_refused_if_and_only_if_a_prompt_overruns_the_cache(
         assert overruns or max(lens) > cache or cache < MIN_KV_CACHE_LEN
     else:
         assert not overruns
+
+
+def test_an_unknown_composite_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConversionError, match=r"no composite 'odml\.rmsnorm'") as caught:
+        ExportSpec(composites=("odml.rmsnorm",))
+
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("did you mean 'odml.rms_norm'?")

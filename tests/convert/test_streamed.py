@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import edgegen
 from edgegen import demo
-from edgegen.author.layers.composites import COMPOSITES
+from edgegen.author import AuthoredModel
 from edgegen.author.reference import reference_logits
-from edgegen.convert import ExportSpec
+from edgegen.contract import CACHE_UPDATE, COMPOSITES, GROUP_NORM, RUNTIME_BMM, SDPA
+from edgegen.convert import ExportSpec, TfliteModel
 from edgegen.convert.interpreter import TfliteSession
 from edgegen.convert.parity import compare_logits
 from edgegen.convert.recipes import RECIPES
 from tests.author.test_parity import DECODERS
-from tests.convert.ordinary import convert_ordinarily, differences
+from tests.convert.ordinary import (
+    convert_ordinarily,
+    convert_to_floats,
+    differences,
+    quantize_ordinarily,
+)
 from tests.hf import save_checkpoint, tiny_config
 
 SPEC = ExportSpec(prefill_lens=(8, 16), kv_cache_len=64)
@@ -26,15 +34,40 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def demo_model() -> AuthoredModel:
+    return edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
+
+
+DEMO_SPEC = ExportSpec(demo.PREFILL_LENS, demo.KV_CACHE_LEN)
+
+
+@pytest.fixture(scope="module")
+def streamed(
+    demo_model: AuthoredModel, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, TfliteModel]:
+    folder = tmp_path_factory.mktemp("streamed")
+    outputs = {recipe: folder / f"{recipe}.tflite" for recipe in RECIPES}
+    return edgegen.convert_recipes(demo_model, outputs, spec=DEMO_SPEC)
+
+
+@pytest.fixture(scope="module")
+def floats(demo_model: AuthoredModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("ordinary") / "floats.tflite"
+    return convert_to_floats(demo_model, DEMO_SPEC, output)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_demo_model_has_the_ordinary_bytes(tmp_path: Path, recipe: str) -> None:
-    model = edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
-    spec = ExportSpec(demo.PREFILL_LENS, demo.KV_CACHE_LEN)
+def test_demo_model_has_the_ordinary_bytes(
+    tmp_path: Path,
+    demo_model: AuthoredModel,
+    streamed: dict[str, TfliteModel],
+    floats: Path,
+    recipe: str,
+) -> None:
+    ordinary = quantize_ordinarily(demo_model, floats, recipe, tmp_path / "o.tflite")
 
-    streamed = edgegen.convert_model(model, tmp_path / "s.tflite", spec=spec, recipe=recipe)
-    ordinary = convert_ordinarily(model, spec, recipe, tmp_path / "o.tflite")
-
-    assert differences(ordinary, streamed.path) == []
+    assert differences(ordinary, streamed[recipe].path) == []
 
 
 # Each uses weights in a way of its own: joined experts, matrices turned around or split, vectors
@@ -95,26 +128,103 @@ def test_the_size_of_blocks_does_not_show(
 ) -> None:
     save_checkpoint(tmp_path / "hf", tiny_config())
     model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
-    options = {"spec": SPEC, "recipe": "dynamic_wi4b32_afp32"}
-    whole = edgegen.convert_model(model, tmp_path / "a.tflite", **options)
+    # The blocks of the last two are whole matrices, whatever else they should be.
+    recipes = (
+        "dynamic_wi4b32_afp32",
+        "dynamic_wi4_mse_afp32",
+        "dynamic_wi4b32_octav_afp32",
+        "dynamic_wi4c_hr_afp32",
+    )
+    whole = {recipe: tmp_path / f"{recipe}.whole" for recipe in recipes}
+    blocks = {recipe: tmp_path / f"{recipe}.blocks" for recipe in recipes}
+    made = edgegen.convert_recipes(model, whole, spec=SPEC)
     monkeypatch.setattr("edgegen.convert.stream.BLOCK_BYTES", block_bytes)
 
-    blocks = edgegen.convert_model(model, tmp_path / "b.tflite", **options)
+    again = edgegen.convert_recipes(model, blocks, spec=SPEC)
 
-    assert whole.path.read_bytes() == blocks.path.read_bytes()
+    for recipe in recipes:
+        assert whole[recipe].read_bytes() == blocks[recipe].read_bytes(), recipe
+        errors = zip(
+            made[recipe].quantization_errors, again[recipe].quantization_errors, strict=True
+        )
+        assert all(a.rmse == pytest.approx(b.rmse, rel=1e-5) for a, b in errors)
 
 
-@pytest.mark.parametrize("composite", COMPOSITES)
-def test_composites_convert_and_stay_right_on_the_cpu(tmp_path: Path, composite: str) -> None:
-    """Off by default, but each boundary must convert alone and compute the same."""
+def test_rows_of_zeros_do_not_spoil_the_model(tmp_path: Path) -> None:
+    """ai-edge-quantizer gives them a scale of 0, for which XNNPACK refuses the whole model."""
     save_checkpoint(tmp_path / "hf", tiny_config())
+    state = load_file(tmp_path / "hf" / "model.safetensors")
+    state["model.embed_tokens.weight"][90:] = 0  # a padded vocabulary
+    state["model.layers.0.mlp.up_proj.weight"][3] = 0
+    state["model.layers.1.mlp.up_proj.weight"][:, :32] = 1e-12
+    save_file(state, tmp_path / "hf" / "model.safetensors", metadata={"format": "pt"})
     model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
-    spec = ExportSpec(SPEC.prefill_lens, SPEC.kv_cache_len, (composite,))
+    recipes = (
+        "dynamic_wi4b32_afp32",
+        "dynamic_wi4_octav_afp32",
+        "dynamic_wi4b32_octav_afp32",
+        "dynamic_wi4_mse_afp32",
+        "dynamic_wi4c_hr_afp32",
+    )
+    outputs = {recipe: tmp_path / f"{recipe}.tflite" for recipe in recipes}
+    tokens = [int(i * 37 % 90) for i in range(30)]
+
+    for recipe, made in edgegen.convert_recipes(model, outputs, spec=SPEC).items():
+        found = TfliteSession(made.path).score(tokens, 20)
+        expected = reference_logits(model, tokens, made.grid_sources).numpy()[20:]
+        assert compare_logits(expected, found).cosine > 0.99, recipe
+
+
+# A model that has what the boundary is drawn around, where `llama` has not.
+COMPOSITE_MODELS = {GROUP_NORM: "gpt2"}
+TOGETHER = tuple(name for name in COMPOSITES if name not in (GROUP_NORM, SDPA))
+
+
+@pytest.mark.parametrize("wanted", [*[(name,) for name in COMPOSITES], TOGETHER], ids="+".join)
+def test_composites_convert_and_stay_right_on_the_cpu(
+    tmp_path: Path, wanted: tuple[str, ...]
+) -> None:
+    """Off by default, but each boundary must convert, alone and with others, and compute the same.
+
+    LiteRT's interpreter computes what stands inside a boundary.
+    """
+    save_checkpoint(tmp_path / "hf", tiny_config(COMPOSITE_MODELS.get(wanted[0], "llama")))
+    model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
+    spec = ExportSpec(SPEC.prefill_lens, SPEC.kv_cache_len, wanted)
 
     made = edgegen.convert_model(model, tmp_path / "c.tflite", spec=spec, recipe="none")
 
-    assert composite.encode() in made.path.read_bytes()
+    assert [n for n in wanted if n.encode() not in made.path.read_bytes()] == []
     tokens = [int(i * 37 % 96) for i in range(30)]
     found = TfliteSession(made.path).score(tokens, 20)
     parity = compare_logits(reference_logits(model, tokens).numpy()[20:], found)
     assert parity.max_abs_diff < 1e-4
+
+
+def test_the_session_fills_the_param_tensor_as_litert_lm_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the call begins, and twice where its last real token ends; padding does not count."""
+    save_checkpoint(tmp_path / "hf", tiny_config())
+    model = edgegen.author_model(edgegen.open_checkpoint(tmp_path / "hf"))
+    spec = ExportSpec((8,), 32, (CACHE_UPDATE, RUNTIME_BMM))
+    session = TfliteSession(edgegen.convert_model(model, tmp_path / "c.tflite", spec=spec).path)
+    seen = []
+
+    def spied(run: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**inputs: Any) -> Any:
+            seen.append(inputs["param_tensor"].tolist())
+            return run(**inputs)
+
+        return call
+
+    runners = {name: spied(run) for name, run in session._runners.items()}
+    monkeypatch.setattr(session, "_runners", runners)
+
+    session.score(list(range(1, 13)), 11)
+
+    assert seen == [
+        [[[[0, 8, 8, 0, 0, 0, 0]]]],
+        [[[[8, 11, 11, 0, 0, 0, 0]]]],
+        [[[[11, 12, 12, 0, 0, 0, 0]]]],
+    ]

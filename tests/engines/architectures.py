@@ -27,12 +27,22 @@ _TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "generation_conf
 def save_with_tokenizer(folder: Path, model_type: str) -> Path:
     """Write the architecture's tiny model, with a vocabulary that the tokenizer can spell."""
     vocab_size = open_tokenizer(demo.CHECKPOINT).vocab_size
-    words = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "vocab_size": vocab_size}
+    changes = {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "vocab_size": vocab_size,
+        "vocab_size_per_layer_input": vocab_size,
+        # Past it longrope turns all that was said before anew, which no cache can follow:
+        # transformers then starts again, the engines go on.
+        "original_max_position_embeddings": 64,
+        "max_position_embeddings": 128,
+    }
     config = tiny_config(model_type)
-    if "text_config" in config:
-        save_checkpoint(folder, {**config, "text_config": {**config["text_config"], **words}})
-    else:
-        save_checkpoint(folder, {**config, **words})
+    text = config.get("text_config", config)
+    ours = ("bos_token_id", "eos_token_id", "pad_token_id")
+    text = {**text, **{key: v for key, v in changes.items() if key in text or key in ours}}
+    save_checkpoint(folder, {**config, "text_config": text} if "text_config" in config else text)
     for name in _TOKENIZER_FILES:
         shutil.copy(demo.CHECKPOINT / name, folder / name)
     return folder

@@ -12,8 +12,7 @@ import torch
 
 import edgegen
 from edgegen import demo
-from edgegen.author.layers.composites import COMPOSITES
-from edgegen.bundle import GenerateRequest, generate, generation_parameters, open_tokenizer
+from edgegen.bundle import GenerateRequest, generate
 from edgegen.bundle.engine_types import Activations
 from edgegen.convert import ExportSpec, TfliteModel
 from edgegen.convert.interpreter import TfliteSession
@@ -74,22 +73,38 @@ def test_float_bundle_says_what_transformers_says(
 
 
 # Least top-1 agreement and most KL (nats) with float weights on 1 000 tokens of verse.
-# Measured: see the table in docs/architecture.md.
+# Measured: see the table in docs/reference/recipes.md.
 QUALITY = {
     "none": (1.0, 1e-9),
     "fp16": (0.999, 1e-6),
     "weight_only_wi8_afp32": (0.97, 5e-4),
     "dynamic_wi8_afp32": (0.96, 2e-3),
     "dynamic_wi4b32_afp32": (0.88, 0.03),
+    "dynamic_wi4b64_afp32": (0.87, 0.03),
+    "dynamic_wi4_afp32": (0.87, 0.04),
+    "weight_only_wi4_afp32": (0.87, 0.04),
+    "dynamic_wi4_octav_afp32": (0.87, 0.03),
+    "dynamic_wi4b32_octav_afp32": (0.88, 0.02),
+    "dynamic_wi4_mse_afp32": (0.87, 0.03),
+    "dynamic_wi8c_hr_afp32": (0.97, 5e-4),
+    "dynamic_wi4c_hr_afp32": (0.87, 0.03),
+    "dynamic_mixed48_afp32": (0.9, 0.02),
+    "dynamic_mixed48_b32_afp32": (0.9, 0.02),
+    "dynamic_mixed48_b32_octav_afp32": (0.91, 0.01),
+    "dynamic_mixed48_hr_afp32": (0.9, 0.015),
+    "dynamic_mixed28_octav_afp32": (0.7, 0.25),
 }
 
 
 @functools.cache
-def converted(folder: Path, recipe: str) -> TfliteModel:
+def converted_once(folder: Path) -> dict[str, TfliteModel]:
     model = edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
-    return edgegen.convert_model(
-        model, folder / f"{recipe}.tflite", spec=ExportSpec((16, 128), 1024), recipe=recipe
-    )
+    outputs = {recipe: folder / f"{recipe}.tflite" for recipe in RECIPES}
+    return edgegen.convert_recipes(model, outputs, spec=ExportSpec((16, 128), 1024))
+
+
+def converted(folder: Path, recipe: str) -> TfliteModel:
+    return converted_once(folder)[recipe]
 
 
 @pytest.fixture(scope="module")
@@ -124,41 +139,32 @@ def teacher_forced(folder: Path, reference: Reference, ids: list[int], recipe: s
     return compare_logits(expected[10:].astype(np.float32), found)
 
 
-@pytest.mark.gpu
-@pytest.mark.usefixtures("software_gpu")
-@pytest.mark.parametrize("composite", COMPOSITES)
-def test_composites_stay_right_on_the_gpu(tmp_path: Path, composite: str) -> None:
-    """Off by default; but whoever asks for one must get torch's tokens."""
-    model = edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
-    spec = ExportSpec((16, 32), 256, (composite,))
-    tflite = edgegen.convert_model(model, tmp_path / "m.tflite", spec=spec)
-    tokenizer = open_tokenizer(demo.CHECKPOINT)
-    parameters = generation_parameters(model.checkpoint, tokenizer)
-    bundle = edgegen.write_bundle(tflite.path, tokenizer, parameters, tmp_path / "m.task")
-    grid = with_weights(demo.CHECKPOINT, tflite.grid_sources)
-    request = GenerateRequest(
-        prompt_of(grid, 9),
-        max_output_tokens=32,
-        apply_prompt_template=False,
-        delegate="gpu",
-        activations="f32",
-    )
-
-    assert "".join(generate(bundle, request)) == grid.greedy(request.prompt, 32).text
-
-
 def test_every_recipe_has_a_quality_threshold() -> None:
     assert QUALITY.keys() == RECIPES.keys()
 
 
 GPU_RECIPES = [name for name, recipe in RECIPES.items() if "gpu" in recipe.delegates]
+F32, USUAL = ("f32", 2e-3), (None, 0.05)
+# All lengths and both kinds of activations for the first recipe of each weight type; the kernels
+# of the others are the same, so one case of each will do, where there is time.
+GPU_CASES = [
+    *(
+        pytest.param(recipe, length, *activations)
+        for recipe in ("dynamic_wi8_afp32", "dynamic_wi4b32_afp32")
+        for length in (9, 49, 176)
+        for activations in (F32, USUAL)
+    ),
+    *(
+        pytest.param(recipe, 9, *F32, marks=pytest.mark.slow)
+        for recipe in GPU_RECIPES
+        if recipe not in ("dynamic_wi8_afp32", "dynamic_wi4b32_afp32")
+    ),
+]
 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("software_gpu")
-@pytest.mark.parametrize("recipe", GPU_RECIPES)
-@pytest.mark.parametrize("length", [9, 49, 176])
-@pytest.mark.parametrize(("activations", "margin"), [("f32", 2e-3), (None, 0.05)])
+@pytest.mark.parametrize(("recipe", "length", "activations", "margin"), GPU_CASES)
 def test_gpu_delegate_says_what_torch_says_with_the_stored_weights(
     demo_bundle: Callable[[str], Path],
     folder: Path,

@@ -118,20 +118,23 @@ def test_no_tensor_has_more_than_four_dimensions(convert: Callable, name: str) -
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_gpu_delegate_is_as_the_page_says(convert: Callable, tmp_path: Path, name: str) -> None:
     model, made = convert(name)
+    # Convolutions with int8 weights are refused ("Unable to parse bc coord for BATCH axis").
+    recipe = FLOAT if model.kind == "diffusion" else INT8
     worst = 0.0
     for signature, tokens in signatures(model).items():
         inputs = inputs_of(model, signature, tokens)
         arrays = {key: tensor.numpy() for key, tensor in inputs.items()}
         try:
-            found = run_on_gpu(made[INT8].path, signature, arrays, tmp_path)
+            found = run_on_gpu(made[recipe].path, signature, arrays, tmp_path)
         except Refused as refusal:
             record(name, gpu=f"{signature} refused: {refusal}")
             reason = page_row(name)[-1].removeprefix(f"{signature} refused: ")
             if reason not in str(refusal):
                 raise
             return
-        expected = torch_outputs(model, made[INT8].grid_sources, signature, inputs)
+        expected = torch_outputs(model, made[recipe].grid_sources, signature, inputs)
         worst = max(worst, differences(expected, found))
-    record(name, gpu="all nodes, torch's outputs")
     assert worst < 1e-2
-    assert page_row(name)[-1] == "all nodes, torch's outputs"
+    verdict = "all nodes, torch's outputs" + (" (float32)" if recipe == FLOAT else "")
+    record(name, gpu=verdict)
+    assert page_row(name)[-1] == verdict

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgegen.author.layers.kv_cache import Cache, update_k, update_v
-from edgegen.author.layers.rope import apply_rope
+from edgegen.author.layers.kv_cache import Cache, update_kv
+from edgegen.author.layers.rope import rotate
 from edgegen.author.layers.sdpa import sdpa
 from edgegen.author.layers.step import Step
 from edgegen.contract import KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX
@@ -110,7 +110,7 @@ class Attention(nn.Module):
             if self.v_norm is not None:
                 v = self.v_norm(v)
             k = self._place(k, self.k_norm, step)
-            cache = (update_k(cache[0], k, step.start), update_v(cache[1], v, step.start))
+            cache = update_kv(cache, k, v, step)
         k_cache, v_cache = cache
         attended = sdpa(
             q,
@@ -120,6 +120,7 @@ class Attention(nn.Module):
             self.scale,
             logit_softcapping=self.logit_softcapping,
             sinks=self.sinks,
+            params=step.params,
         )
         return self.o_proj(attended.reshape(batch, tokens, -1)), cache
 
@@ -134,7 +135,7 @@ class Attention(nn.Module):
         if norm is not None and self.norm_first:
             x = norm(x)
         if self.rope is not None:
-            x = apply_rope(x, *step.angles[self.rope])
+            x = rotate(x, step, self.rope)
         if norm is not None and not self.norm_first:
             x = norm(x)
         return x

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgegen.author.layers.composites import RMS_NORM, bounded
+from edgegen.author.layers.composites import bounded
+from edgegen.contract import GROUP_NORM, RMS_NORM
 
 
 class RMSNorm(nn.Module):
@@ -59,11 +60,20 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalize `[..., size]`; the shape stays."""
+        if self.weight is None or self.bias is None:
+            x = self._normalize(x)
+            x = x if self.weight is None else x * self.weight
+            return x if self.bias is None else x + self.bias
+        # Subtype 1 is what the runtimes' group norm calls a layer norm.
+        attributes = {"sub_type": 1, "epsilon": self.eps}
+        return bounded(GROUP_NORM, attributes, self._scaled, x, self.weight, self.bias)
+
+    def _normalize(self, x: torch.Tensor) -> torch.Tensor:
         centred = x - x.mean(-1, keepdim=True)
-        x = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + self.eps)
-        if self.weight is not None:
-            x = x * self.weight
-        return x if self.bias is None else x + self.bias
+        return centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + self.eps)
+
+    def _scaled(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return self._normalize(x) * weight + bias
 
 
 class PerHeadNorm(nn.Module):

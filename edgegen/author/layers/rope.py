@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from edgegen.author.layers.composites import bounded, is_enabled
+from edgegen.author.layers.step import Step
 from edgegen.author.rope_parameters import RopeParameters
+from edgegen.contract import ROPE
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Rope:
         long_after: Positions.
         growth: `(factor, theta)` where the base grows with the context past `long_after`
             (`dynamic`).
+        base: The base of the steps where all channels turn and nothing else has a say.
     """
 
     inv_freq: torch.Tensor = field(repr=False)
@@ -33,6 +37,7 @@ class Rope:
     long_inv_freq: torch.Tensor | None = field(default=None, repr=False)
     long_after: int = 0
     growth: tuple[float, float] | None = None
+    base: float | None = None
 
     def angles(
         self, input_pos: torch.Tensor, kv_cache_len: int
@@ -102,7 +107,15 @@ def make_rope(head_dim: int, parameters: RopeParameters) -> Rope:
                 long_after=p.original_max_position_embeddings,
                 growth=(p.factor, p.rope_theta),
             )
-    return Rope(inv_freq)
+    return Rope(inv_freq, base=p.rope_theta if size == head_dim else None)
+
+
+def rotate(x: torch.Tensor, step: Step, name: str) -> torch.Tensor:
+    """Rotate `[B, T, heads, H]` by the rotation of that name."""
+    base = step.rope_bases.get(name)
+    if is_enabled(ROPE) and base is not None:
+        return _rotate_composite(x, step.input_pos, base)
+    return apply_rope(x, *step.angles[name])
 
 
 def apply_rope(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -113,6 +126,22 @@ def apply_rope(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.T
     if 2 * half < x.shape[-1]:
         turned.append(x[..., 2 * half :])
     return torch.cat(turned, dim=-1)
+
+
+def _rotate_composite(x: torch.Tensor, input_pos: torch.Tensor, base: float) -> torch.Tensor:
+    """Draw the runtimes' rotation, which computes the angles and takes `[B, heads, T, H]`.
+
+    Positions are `[1, 1, T, 1]`, with tokens on the same axis: of positions `[T]` the GPU's
+    kernel takes all the nodes and writes other text.
+    """
+
+    def turn(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        angles = positions.float() * _inv_freq(x.shape[-1], base)  # [1, 1, T, H/2]
+        return apply_rope(x, torch.cos(angles), torch.sin(angles))
+
+    attributes = {"min_timescale": 1.0, "max_timescale": float(base), "proportion": 1.0}
+    positions = input_pos.reshape(1, 1, -1, 1)
+    return bounded(ROPE, attributes, turn, x.transpose(1, 2), positions).transpose(1, 2)
 
 
 def _inv_freq(size: int, theta: float) -> torch.Tensor:

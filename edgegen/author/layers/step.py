@@ -21,6 +21,8 @@ class Step:
         angles: Cosine and sine, each `[1, T, 1, R/2]`, by name of the rotary embedding.
         masks: Additive `[1, 1 or N, T, S]`, by name of the mask.
         extras: What an architecture hands to its own layers.
+        params: int32 `[1, 1, 1, 7]`, the signature's `param_tensor` where it has one.
+        rope_bases: The base of those rotations that a runtime could compute by itself.
     """
 
     input_pos: torch.Tensor
@@ -28,6 +30,8 @@ class Step:
     angles: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
     masks: Mapping[str, torch.Tensor]
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    params: torch.Tensor | None = None
+    rope_bases: Mapping[str, float] = field(default_factory=dict)
 
     def count(self) -> torch.Tensor:
         """Return how many of the call's tokens are real, float32 `[1, 1, 1, 1]`.

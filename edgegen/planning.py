@@ -1,0 +1,210 @@
+"""What a build would give and cost, told from the checkpoint's headers alone."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgegen.author import AuthoredModel, author_model, open_checkpoint
+from edgegen.author.decoder import Decoder
+from edgegen.author.footprint import SignatureFootprint, signature_footprints
+from edgegen.author.layers.embedding import Embedding
+from edgegen.bundle.task import MODEL_ALIGNMENT
+from edgegen.bundle.tokenizer import open_tokenizer
+from edgegen.convert.recipes import Recipe, find_recipe
+from edgegen.convert.spec import ExportSpec, check_spec, fitting_spec
+from edgegen.errors import ConversionError, TokenizerError
+
+# The graph: bytes of an operation with its tensors, of what each signature has once, and of what
+# storing a weight otherwise than in float32 adds wherever it is used. Fitted to the files that
+# tests/test_planning.py builds.
+OPERATOR_BYTES = 150
+SIGNATURE_BYTES = 5_000
+QUANTIZED_USE_BYTES = 140
+ROTATED_USE_BYTES = 390
+SCALE_BYTES = 12  # float32, and an int64 zero point; for each use
+BLOCK_SCALE_BYTES = 2  # float16, once
+WEIGHT_ALIGNMENT = 64
+_BUNDLE_BYTES = 600  # METADATA and the zip's directory
+
+# Time and memory of a build: benchmarks/README.md has the measurements behind them.
+START_S = 8.0
+LAYER_SIGNATURE_S = 0.51  # of one core
+STREAM_BYTES_PER_S = 470e6
+START_BYTES = 1105 * 1024**2
+LAYER_SIGNATURE_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """What one recipe would give.
+
+    Attributes:
+        recipe: Its name.
+        tflite_bytes: Size of the `.tflite`.
+        bundle_bytes: Size of the `.task`; `None` where no tokenizer can be bundled.
+        device_bytes: Memory on the device: the file's weights, one copy of the KV cache and the
+            activations of the largest operation. An engine that repacks weights takes more.
+    """
+
+    recipe: str
+    tflite_bytes: int
+    bundle_bytes: int | None
+    device_bytes: int
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build would give and cost.
+
+    Attributes:
+        checkpoint: The folder.
+        parameter_count: Parameters of the model.
+        spec: Its signatures.
+        kv_cache_bytes: Size of all caches by their length S, that of `spec` and others.
+        activation_bytes: The most that one operation of any signature reads and writes, without
+            weights and caches.
+        host_bytes: Peak memory of a conversion, all processes together.
+        host_s: Seconds of a conversion.
+        recipes: What each recipe would give.
+    """
+
+    checkpoint: Path
+    parameter_count: int
+    spec: ExportSpec
+    kv_cache_bytes: Mapping[int, int]
+    activation_bytes: int
+    host_bytes: int
+    host_s: float
+    recipes: tuple[RecipePlan, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        return {"schema": "edgegen.plan/1", **asdict(self), "checkpoint": str(self.checkpoint)}
+
+
+def plan(
+    checkpoint: str | Path,
+    *,
+    recipes: Sequence[str] = ("dynamic_wi8_afp32",),
+    prefill_lens: Sequence[int] | None = None,
+    kv_cache_lens: Sequence[int] = (),
+) -> BuildPlan:
+    """Tell what building a checkpoint would give, reading no weights.
+
+    Args:
+        checkpoint: The folder.
+        recipes: As in `edgegen.convert.recipes`.
+        prefill_lens: T of each prefill signature.
+        kv_cache_lens: S of the build, then others whose caches are of interest.
+
+    Raises:
+        EdgegenError: the checkpoint, a recipe or a length cannot be used.
+    """
+    chosen = [find_recipe(name) for name in recipes]
+    model = author_model(open_checkpoint(checkpoint))
+    decoder = model.module
+    if not isinstance(decoder, Decoder):
+        raise ConversionError(
+            f"the checkpoint is a model of the kind {model.kind}, and plans are for decoders",
+            "`edgegen convert` makes a .tflite of it",
+        )
+    longest = model.config.max_position_embeddings
+    spec = fitting_spec(longest, prefill_lens, kv_cache_lens[0] if kv_cache_lens else None)
+    check_spec(spec, longest)
+    found = signature_footprints(decoder, spec.prefill_lens, spec.kv_cache_len)
+    caches = {
+        length: _cache_bytes(decoder, length)
+        for length in dict.fromkeys((spec.kv_cache_len, *kv_cache_lens))
+    }
+    activations = max(one.activation_bytes for one in found.values())
+    layer_signatures = len(decoder.layers) * len(found)
+    made = []
+    for name, recipe in zip(recipes, chosen, strict=True):
+        nbytes, weights = _tflite_bytes(model, decoder, recipe, found)
+        made.append(
+            RecipePlan(
+                recipe=name,
+                tflite_bytes=nbytes,
+                bundle_bytes=_bundle_bytes(model, nbytes),
+                device_bytes=weights + caches[spec.kv_cache_len] + activations,
+            )
+        )
+    cores = min(len(os.sched_getaffinity(0)), len(found))
+    return BuildPlan(
+        checkpoint=Path(checkpoint),
+        parameter_count=model.parameter_count,
+        spec=spec,
+        kv_cache_bytes=caches,
+        activation_bytes=activations,
+        host_bytes=START_BYTES + LAYER_SIGNATURE_BYTES * layer_signatures,
+        host_s=START_S
+        + LAYER_SIGNATURE_S * layer_signatures / cores
+        + model.checkpoint.nbytes * len(chosen) / STREAM_BYTES_PER_S,
+        recipes=tuple(made),
+    )
+
+
+def _cache_bytes(decoder: Decoder, length: int) -> int:
+    shapes = decoder.cache_shapes(length)
+    return sum(4 * math.prod(shape) for layer in shapes for shape in layer.values())
+
+
+def _bundle_bytes(model: AuthoredModel, tflite_bytes: int) -> int | None:
+    try:
+        tokenizer = open_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
+    except TokenizerError:
+        return None
+    return MODEL_ALIGNMENT + tflite_bytes + len(tokenizer.proto) + _BUNDLE_BYTES
+
+
+def _tflite_bytes(
+    model: AuthoredModel,
+    decoder: Decoder,
+    recipe: Recipe,
+    found: Mapping[str, SignatureFootprint],
+) -> tuple[int, int]:
+    """Return the size of the file, and that of its weights."""
+    from ai_edge_quantizer import qtyping, recipe_manager
+
+    from edgegen.convert.graph import Weight
+    from edgegen.convert.plan import WeightPlan
+    from edgegen.convert.trace import is_streamed
+
+    manager = recipe_manager.RecipeManager()
+    if entries := recipe.quantizer_recipe():
+        manager.load_quantization_recipe(entries)
+    operators = qtyping.TFLOperationName
+    tables = {
+        f"{name}.weight" for name, part in decoder.named_modules() if isinstance(part, Embedding)
+    }
+    graph = SIGNATURE_BYTES * len(found)
+    graph += OPERATOR_BYTES * sum(one.operators for one in found.values())
+    weights, rotations = 0, set()
+    for name, source in model.sources.items():
+        uses = sum(name in one.parameters for one in found.values())
+        if not uses:
+            continue
+        if not is_streamed(source.shape):
+            graph += 4 * source.value_count
+            continue
+        operator = operators.EMBEDDING_LOOKUP if name in tables else operators.FULLY_CONNECTED
+        algorithm, config = manager.get_quantization_configs(operator, name)
+        if algorithm == "no_quantize":
+            config = None
+        stored = WeightPlan(Weight(name, source.shape, 0, ()), operator, config, algorithm)
+        weights += -(-stored.nbytes // WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT
+        if stored.scale_shape is not None:
+            scales = math.prod(stored.scale_shape)
+            graph += scales * (BLOCK_SCALE_BYTES if stored.block_size else SCALE_BYTES * uses)
+        if config is not None:
+            graph += QUANTIZED_USE_BYTES * uses
+        if stored.is_rotated:
+            rotations.add(stored.rotation_size)
+            graph += ROTATED_USE_BYTES * uses
+    graph += sum(4 * size * size for size in rotations)  # one matrix for all rows of that size
+    return graph + weights, weights
