@@ -203,6 +203,11 @@ def convert_checkpoint(
     for path in outputs.values():
         _refuse_inputs(path, model.checkpoint)
     if model.kind == "diffusion":
+        if prefill_lens is not None or kv_cache_len is not None:
+            raise ConversionError(
+                "a diffusion model has no prefill and no KV cache, but lengths of them were given",
+                "leave --prefill and --kv-cache-len out",
+            )
         spec = ExportSpec(composites=tuple(composites))  # its one signature has no lengths
     else:
         longest = model.config.max_position_embeddings

@@ -15,6 +15,7 @@ from edgegen.errors import CheckpointError
 
 # A config is a page of text. Anything near this is not a config.
 MAX_JSON_BYTES = 64_000_000
+MAX_JSON_DEPTH = 32
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -81,7 +82,18 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         )
     config, tensors = read_json_object(folder / "config.json"), _tensors(folder)
     # Of models that write text the folder's other modules make an embedding, which is not asked.
-    if config.get("use_bidirectional_attention") is True and (folder / MODULES_FILE).is_file():
+    if SECTION in config:
+        raise CheckpointError(
+            f"{folder / 'config.json'} has {SECTION} of its own, expected {MODULES_FILE}",
+            f"take {SECTION} out of config.json",
+        )
+    if config.get("use_bidirectional_attention") is True:
+        if not (folder / MODULES_FILE).is_file():
+            raise CheckpointError(
+                f"{folder} holds an embedding model, but {MODULES_FILE} is missing, which says how "
+                "its layers' output becomes one vector",
+                f"download {MODULES_FILE} and the folders that it names, too",
+            )
         modules, more = open_modules(folder, read_json_object)
         config, tensors = {**config, SECTION: modules}, {**tensors, **more}
     return Checkpoint(
@@ -112,12 +124,30 @@ def read_json_object(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not valid JSON: {error}", "download or copy it again"
         ) from error
+    if _deeper_than(content, MAX_JSON_DEPTH):
+        raise CheckpointError(
+            f"{path} is nested more than {MAX_JSON_DEPTH} deep",
+            "this is not the file that transformers writes; download the checkpoint again",
+        )
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}, expected a JSON object",
             "download or copy it again",
         )
     return content
+
+
+def _deeper_than(content: object, limit: int) -> bool:
+    """Tell whether lists and objects lie within one another more than `limit` times."""
+    level = [content]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from edgegen.errors import ConfigError
 
 FULL_ATTENTION = "full_attention"
 SLIDING_ATTENTION = "sliding_attention"
+# Far above any model, and low enough that rows can be listed for each channel of each head.
+MOST_HEADS, MOST_HEAD_DIM = 1024, 2048
+# Where the number of stored tensors does not bound it before anything is built.
+MOST_LAYERS = 1024
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Assumed:
         norm_eps_key: Its key.
         rope_theta: The rotary base.
         partial_rotary_factor: Share of each head's channels that turn.
+        partial_rotary: Whether the HF class acts on that key at all.
         max_position_embeddings: The longest context.
         num_key_value_heads: K; `None` for as many as query heads.
         head_dim: H; `None` for D / N.
@@ -73,6 +78,7 @@ class Assumed:
     norm_eps_key: str = "rms_norm_eps"
     rope_theta: float = 10000.0
     partial_rotary_factor: float = 1.0
+    partial_rotary: bool = False
     max_position_embeddings: int = 2048
     num_key_value_heads: int | None = None
     head_dim: int | None = None
@@ -104,11 +110,12 @@ def decoder_fields(
     Raises:
         ConfigError: a key is missing or has a wrong value.
     """
-    heads, hidden = reader.integer("num_attention_heads"), reader.integer("hidden_size")
+    heads = reader.integer("num_attention_heads", most=MOST_HEADS)
+    hidden = reader.integer("hidden_size")
     layers = reader.integer("num_hidden_layers")
     # HF's defaults are for absent keys; null asks for what follows from the other keys.
     usual_dim = None if reader.has("head_dim") else assumed.head_dim
-    head_dim = reader.integer("head_dim", usual_dim or max(1, hidden // heads))
+    head_dim = reader.integer("head_dim", usual_dim or max(1, hidden // heads), most=MOST_HEAD_DIM)
     usual_kv = None if reader.has("num_key_value_heads") else assumed.num_key_value_heads
     kv_heads = reader.integer("num_key_value_heads", usual_kv or heads)
     positions = reader.integer(
@@ -134,6 +141,12 @@ def decoder_fields(
         )
     _check_heads(heads, kv_heads)
     for parameters in rope.values():
+        if parameters.partial_rotary_factor != 1.0 and not assumed.partial_rotary:
+            raise ConfigError(
+                f"config.json has partial_rotary_factor={parameters.partial_rotary_factor:g}, but "
+                f"models of type {model_type} turn whole heads",
+                "take the key out of config.json; transformers does not act on it either",
+            )
         _check_rotary_size(head_dim, parameters)
     act_key = next((key for key in assumed.act_keys if reader.is_set(key)), assumed.act_keys[0])
     return {

@@ -252,7 +252,7 @@ class ConfigReader:
             and not (key in _HARMLESS_AT and value == _HARMLESS_AT[key])
         }
         if unknown:
-            listing = ", ".join(f"{key}={value!r}" for key, value in sorted(unknown.items()))
+            listing = ", ".join(f"{key}={shown(value)}" for key, value in sorted(unknown.items()))
             raise ConfigError(
                 f"{what} asks for features that edgegen does not author: {listing}",
                 "ignoring them would change what the model computes; if a key is harmless, "
@@ -281,13 +281,14 @@ class ConfigReader:
     def _wrong(self, key: str, value: object, expected: str) -> ConfigError:
         name = self._names.get(key, key)
         return ConfigError(
-            f"config.json has {name}={_shown(value)}, expected {expected}",
+            f"config.json has {name}={shown(value)}, expected {expected}",
             "correct config.json, or use a checkpoint that edgegen can author",
             keys=[(*self._path, name)],
         )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Spell a value from a file in a message, not more than a line of it."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to spell whole numbers of thousands of digits
@@ -310,16 +311,20 @@ def _refuse_foreign_weights_and_code(raw: Mapping[str, Any], classes: str | None
         )
 
 
-def _names_own_classes(auto_map: object, classes: str | None) -> bool:
-    """Tell whether an `auto_map` points at classes that transformers has under that name.
+# What these entries point at has no part in the logits of the model itself.
+_HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
+_NO_MODEL = ("AutoTokenizer", "AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor")
 
-    What it says of tokenizers and classifiers has no part in the logits.
-    """
+
+def _names_own_classes(auto_map: object, classes: str | None) -> bool:
+    """Tell whether an `auto_map` points at classes that transformers has under that name."""
     if classes is None or not isinstance(auto_map, Mapping):
         return False
-    own = {
-        "AutoConfig": f"{classes}Config",
-        "AutoModel": f"{classes}Model",
-        "AutoModelForCausalLM": f"{classes}ForCausalLM",
-    }
-    return all(str(auto_map.get(key, name)).rpartition(".")[2] == name for key, name in own.items())
+    ends = ("Config", "Model", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+    own = {f"{classes}{end}" for end in ends}
+    return all(
+        str(key) in _NO_MODEL
+        or str(key).removeprefix("AutoModelFor") in _HEADS
+        or str(value).rpartition(".")[2] in own
+        for key, value in auto_map.items()
+    )

@@ -117,7 +117,7 @@ def merge_adapter(
     prefix = _missing_prefix(checkpoint, found)
     tensors, changes = _untied(checkpoint, found, prefix)
     require_same_base(folder, checkpoint.path, found, tensors, config)
-    found.turned_layers = config.fan_in_fan_out or found.seem_turned(tensors)
+    found.turned_layers = _stores_turned(checkpoint)
     account(folder, found, tensors, config)
     tensors.update({**found.base, **found.saved})
     remembered = lru_cache(maxsize=_CACHED_FACTORS)(_read)
@@ -141,6 +141,25 @@ def merge_adapter(
         files=(*checkpoint.files, *files),
         nbytes=checkpoint.nbytes + found.nbytes,
         adapter=Adapter(folder, factor, files),
+    )
+
+
+def _stores_turned(checkpoint: Checkpoint) -> bool:
+    """Tell whether the base keeps its linear layers as `[in, out]`, as GPT-2's `Conv1D`.
+
+    The adapter's own `fan_in_fan_out` does not tell: peft ignores it for ordinary layers, and
+    for GPT-2 writes down what the last layer that it saw has.
+    """
+    from edgegen.author.models import architecture_of
+    from edgegen.author.weights import Rename, Transpose
+
+    chosen = architecture_of(checkpoint.config)
+    weight_map = chosen.weight_map(chosen.read_config(checkpoint.config))
+    return any(
+        isinstance(view, Transpose)
+        for entry in weight_map
+        if isinstance(entry, Rename)
+        for view in entry.views
     )
 
 

@@ -18,9 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from edgegen.author.checkpoint import read_json_object
+from edgegen.author.config_reader import shown
 from edgegen.errors import ConfigError
 
 CONFIG_FILE = "adapter_config.json"
+
+# Python's matcher can take time without end where a group is repeated: `(a+)+`.
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_MOST_PATTERN = 2000
 
 # The matrices that models tie, by the last part of their modules' names.
 EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings")
@@ -124,9 +129,9 @@ class LoraConfig:
     def _layer(self, module: str) -> int | None:
         for pattern in self.layers_pattern or (r"[^.]*",):
             start = "(?:^|.*?\\.)" if self.layers_pattern else ".*?\\."
-            found = re.match(rf"{start}{pattern}\.(\d+)\.", module)
+            found = re.match(rf"{start}{pattern}\.(?P<layer>\d+)\.", module)
             if found:
-                return int(found.group(1))
+                return int(found["layer"])
         return None
 
 
@@ -229,7 +234,7 @@ class _Reader:
     def finish(self, config: LoraConfig) -> None:
         unknown = sorted(self._raw.keys() - self._seen - HARMLESS.keys())
         if unknown:
-            told = ", ".join(f"{key}={self._raw[key]!r}" for key in unknown)
+            told = ", ".join(f"{key}={shown(self._raw[key])}" for key in unknown)
             raise ConfigError(
                 f"adapter {self._folder} has {CONFIG_FILE} keys that edgegen does not know: {told}",
                 "they may change what the adapter computes; " + MERGE_ELSEWHERE,
@@ -237,6 +242,12 @@ class _Reader:
         wholes = [n for n in (config.target_modules, config.exclude_modules) if isinstance(n, str)]
         parts = [*config.rank_pattern, *config.alpha_pattern, *config.layers_pattern]
         for pattern in (*wholes, *parts):
+            if len(pattern) > _MOST_PATTERN or _REPEATED_GROUP.search(pattern):
+                raise ConfigError(
+                    f"adapter {self._folder} has the pattern {shown(pattern)} in {CONFIG_FILE}, "
+                    "which repeats a group or is very long: matching it could take for ever",
+                    MERGE_ELSEWHERE,
+                )
             try:
                 re.compile(f"({pattern})")
             except re.error as error:

@@ -72,21 +72,6 @@ class AdapterTensors:
         # GPT-2's head is an ordinary linear layer among its `Conv1D`s.
         return module in self.embeddings or (self.turned_layers and module != HEAD)
 
-    def seem_turned(self, tensors: Mapping[str, TensorSource]) -> bool:
-        """Tell whether matrices fit a linear layer of the base only if it is `[in, out]`.
-
-        For GPT-2 peft writes `fan_in_fan_out` as the last layer that it saw has it, and that
-        may be the head. Layers that are square do not tell; that one of the others is turned
-        tells for all.
-        """
-        for module, pair in self.pairs.items():
-            weight, a = tensors.get(f"{module}.weight"), pair.get("A")
-            if weight is None or a is None or module == HEAD or module in self.embeddings:
-                continue
-            if len(weight.shape) == 2 and weight.shape[1] != a.shape[-1] == weight.shape[0]:
-                return True
-        return False
-
     def _place(self, name: str, config: LoraConfig) -> tuple[dict[str, TensorEntry], str]:
         inner = name.removeprefix(_PREFIX)
         if inner == name:

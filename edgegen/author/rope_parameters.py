@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgegen.author.config_reader import ConfigReader
 from edgegen.errors import ConfigError
@@ -119,6 +119,8 @@ def read_rope_by_layer_type(
         )
         return dict.fromkeys(types, shared)
     outside = _outside(reader, head_dim, max_position_embeddings, rope_theta, partial_rotary_factor)
+    # With a section for each layer type, HF goes by what the section says.
+    outside = replace(outside, original_max_position_embeddings=None)
     found = {}
     for name in types:
         section = nested.section(name)
@@ -147,7 +149,7 @@ def _outside(
         reader.number("rope_theta", rope_theta),
         reader.number("partial_rotary_factor", partial_rotary_factor),
         max_position_embeddings,
-        reader.integer(key, most=_LARGEST_POSITION) if reader.is_set(key) else None,
+        reader.integer(key, least=2, most=_LARGEST_POSITION) if reader.is_set(key) else None,
         head_dim,
     )
 
@@ -157,6 +159,11 @@ def _read_section(source: ConfigReader, outside: _Outside) -> RopeParameters:
     rope_type = source.word(key, "default", (*ROPE_TYPES, "su"))
     rope_type = "longrope" if rope_type == "su" else rope_type  # its name in the first Phi-3
     theta = source.number("rope_theta", outside.rope_theta)
+    if rope_type == "yarn" and theta <= 1.0:
+        raise ConfigError(
+            f"config.json has rope_theta={theta:g} with rope_type yarn, expected a number above 1",
+            "correct config.json: yarn divides by the logarithm of it",
+        )
     partial = source.number("partial_rotary_factor", outside.partial_rotary_factor)
     values = RopeParameters(rope_type, theta, partial)
     if rope_type != "default":
@@ -179,6 +186,7 @@ def _scaled(source: ConfigReader, plain: RopeParameters, outside: _Outside) -> R
     section_original = source.integer(
         "original_max_position_embeddings",
         original or outside.max_position_embeddings,
+        least=2,
         most=_LARGEST_POSITION,
     )
     original = original or section_original  # beside the section it goes first, as in HF

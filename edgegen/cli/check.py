@@ -25,12 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=2))
         return 0 if found.verdict == "supported" else 1
+    # What a checkpoint says of itself may be meant for the terminal and not for its reader.
+    from edgegen.report.tables import printable
+
     size = "" if found.parameter_count is None else f", {found.parameter_count:,} parameters"
-    print(f"{found.verdict}: {found.model_type or 'no model_type'}{size}")
+    print(printable(f"{found.verdict}: {found.model_type or 'no model_type'}{size}"))
     for title, lines in (("missing", found.missing), ("there are blocks for", found.present)):
         if lines:
             print(f"{title}:")
-            print("".join(f"  - {line}\n" for line in lines), end="")
+            print("".join(f"  - {printable(line)}\n" for line in lines), end="")
     if found.hint:
-        print(f"next: {found.hint}")
+        print(printable(f"next: {found.hint}"))
     return 0 if found.verdict == "supported" else 1

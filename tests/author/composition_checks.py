@@ -74,8 +74,9 @@ def check(compositions: Sequence[Composition]) -> list[Verdict]:
         if len(compositions) == 1:
             text = f"{compositions[0]}\n{traceback.format_exc()}"
             return [Verdict(compositions[0], float("nan"), float("nan"), text)]
-        # One by one, to tell which it is.
-        return [verdict for composition in compositions for verdict in check([composition])]
+        # Either half by itself, until it shows which it is.
+        half = len(compositions) // 2
+        return check(compositions[:half]) + check(compositions[half:])
 
 
 def _compare(compositions: Sequence[Composition], computed: Sequence[_Computed]) -> list[Verdict]:

@@ -85,6 +85,14 @@ def test_what_config_asks_with_null_is_not_asked() -> None:
         ({"quantization_config": {"bits": 4}}, "already quantized"),
         ({"auto_map": {"AutoModel": "modeling.Mine"}}, "its own modelling code"),
         ({"model_type": 7}, "model_type=7, expected a name"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor=0.5, but models of type llama"),
+        (
+            {"rope_scaling": {"type": "yarn", "factor": 2.0}, "rope_theta": 1.0},
+            "rope_theta=1 with rope_type yarn, expected a number above 1",
+        ),
+        ({"num_attention_heads": 1 << 15}, "expected a whole number from 1 to 1024"),
+        ({"head_dim": 1 << 15}, "expected a whole number from 1 to 2048"),
+        ({"soup": "x" * 1000}, "soup='xxxx"),
     ],
 )
 def test_config_is_refused_by_name_and_value(changes: dict[str, Any], found: str) -> None:
@@ -100,3 +108,49 @@ def test_an_unknown_architecture_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="does not author the architecture 'llamma'") as raised:
         architecture("llamma")
     assert "did you mean 'llama'?" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "entries", "accepted"),
+    [
+        ("phi3", {"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}, True),
+        ("phi3", {"AutoTokenizer": "mine.Tokenizer"}, True),
+        ("phi3", {"AutoModelForSequenceClassification": "mine.Classifier"}, True),
+        ("phi3", {"AutoModelForCausalLM": "modeling_mine.Mine"}, False),
+        ("phi3", {"AutoModelForSeq2SeqLM": "modeling_mine.Mine"}, False),
+        ("t5", {"AutoModelForSeq2SeqLM": "modeling_mine.MyT5"}, False),
+        ("t5", {"AutoModelForSeq2SeqLM": "modeling_t5.T5ForConditionalGeneration"}, True),
+        ("llama", {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}, False),
+    ],
+)
+def test_code_of_a_checkpoint_counts_only_under_the_names_that_transformers_has(
+    model_type: str, entries: dict[str, str], accepted: bool
+) -> None:
+    config = {**tiny_config(model_type), "auto_map": entries}
+    if accepted:
+        architecture(model_type).read_config(config)
+        return
+    with pytest.raises(ConfigError, match="its own modelling code"):
+        architecture(model_type).read_config(config)
+
+
+def test_a_feed_forward_size_out_of_all_bounds_is_refused() -> None:
+    config = tiny_config("lfm2", block_auto_adjust_ff_dim=True, block_ffn_dim_multiplier=1e25)
+    with pytest.raises(ConfigError, match="a feed-forward size of"):
+        architecture("lfm2").read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [
+        ("t5", "num_decoder_layers"),
+        ("t5", "num_heads"),
+        ("t5", "relative_attention_num_buckets"),
+        ("lfm2", "conv_L_cache"),
+        ("qwen3_moe", "num_experts"),
+        ("gemma3n_text", "altup_num_inputs"),
+    ],
+)
+def test_counts_are_bounded_before_anything_is_built(model_type: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}=1048576, expected a whole number"):
+        architecture(model_type).read_config(tiny_config(model_type, **{key: 1 << 20}))

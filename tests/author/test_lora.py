@@ -242,3 +242,19 @@ def test_harmless_keys_change_nothing(base: Path, adapter: Path) -> None:
 def test_every_key_of_the_installed_peft_is_known(adapter: Path) -> None:
     """A newer peft may write keys that this list does not know: then it must be looked at."""
     assert read_lora_config(adapter).r == 4
+
+
+def test_the_word_of_the_adapter_on_how_the_base_is_stored_does_not_count(
+    tmp_path: Path,
+) -> None:
+    """For ordinary layers peft ignores `fan_in_fan_out`; a square one fits both ways."""
+    base = tmp_path / "llama"
+    save_checkpoint(
+        base, tiny_config(num_attention_heads=4, head_dim=24, tie_word_embeddings=False)
+    )
+    adapter = save_adapter(tmp_path / "adapter", base, target_modules=["q_proj"])
+    expected = logits(merge_adapter(open_checkpoint(base), adapter))
+
+    configure(adapter, fan_in_fan_out=True)
+
+    assert torch.equal(logits(merge_adapter(open_checkpoint(base), adapter)), expected)

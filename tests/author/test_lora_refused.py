@@ -304,3 +304,9 @@ def test_matrices_of_a_quantized_dtype(base: Path, adapter: Path) -> None:
     change(adapter, lambda tensors: {name: t.to(torch.int8) for name, t in tensors.items()})
     with pytest.raises(CheckpointError, match="stored as I8"):
         author_model(merge_adapter(open_checkpoint(base), adapter))
+
+
+@pytest.mark.parametrize("pattern", ["([a-z_.0-9]+)+!", "(q|v)*_proj", "x" * 3000])
+def test_a_pattern_that_could_match_for_ever(base: Path, adapter: Path, pattern: str) -> None:
+    configure(adapter, target_modules=pattern)
+    refuse(ConfigError, base, adapter, "matching it could take for ever", hint="peft")

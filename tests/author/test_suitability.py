@@ -167,3 +167,22 @@ def test_every_block_that_is_named_exists() -> None:
             name = feature.block.removeprefix("layers.").partition("(")[0]
             homes = (layers, decoder, decoder_layers)
             assert any(hasattr(home, name) for home in homes), feature
+
+
+def test_what_a_checkpoint_says_does_not_reach_the_terminal_raw(
+    llama: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_config(llama, model_type="\x1b[31mevil\x07")
+
+    assert main(["check", str(llama)]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+    change_config(llama, model_type="\ud800")
+    assert main(["check", str(llama)]) == 1
+
+
+def test_a_config_nested_without_end_is_refused(llama: Path) -> None:
+    deep: Any = []
+    for _ in range(600):
+        deep = [deep]
+    with pytest.raises(CheckpointError, match="nested more than 32 deep"):
+        change_config(llama, soup=deep)

@@ -86,13 +86,19 @@ def read_config(raw: Mapping[str, Any]) -> Gemma3nConfig:
         layer_types=layer_types,
         sliding_window=read_window(reader, layer_types, 512),
     )
-    intermediate_sizes = reader.numbers(
-        "intermediate_sizes", layers, default=[fields["intermediate_size"]] * layers, least=1
+    intermediate_sizes = reader.integers(
+        "intermediate_sizes", [fields["intermediate_size"]] * layers, most=1 << 20
     )
+    if len(intermediate_sizes) != layers or min(intermediate_sizes, default=0) < 1:
+        raise ConfigError(
+            f"config.json has intermediate_size of {len(intermediate_sizes)} numbers, expected "
+            f"{layers} numbers above 0",
+            "correct config.json, or use a checkpoint that edgegen can author",
+        )
     config = Gemma3nConfig(
         **fields,
         attention_bias=reader.flag("attention_bias", False),
-        intermediate_sizes=tuple(int(size) for size in intermediate_sizes),
+        intermediate_sizes=intermediate_sizes,
         activation_sparsity_pattern=_read_sparsity(reader, layers),
         cache_layers=shared_cache_layers(
             layer_types, reader.integer("num_kv_shared_layers", 15, least=0)
@@ -104,7 +110,7 @@ def read_config(raw: Mapping[str, Any]) -> Gemma3nConfig:
         hidden_size_per_layer_input=reader.integer("hidden_size_per_layer_input", 256),
         altup_active_idx=reader.integer("altup_active_idx", 0, least=0),
         altup_correct_scale=reader.flag("altup_correct_scale", True),
-        altup_num_inputs=reader.integer("altup_num_inputs", 4),
+        altup_num_inputs=reader.integer("altup_num_inputs", 4, most=64),
         laurel_rank=reader.integer("laurel_rank", 64),
     )
     reader.finish(_HARMLESS)

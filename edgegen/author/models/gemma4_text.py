@@ -81,6 +81,7 @@ def read_config(raw: Mapping[str, Any]) -> Gemma4Config:
             hidden_act="gelu_pytorch_tanh",
             act_keys=("hidden_activation",),
             head_dim=256,
+            partial_rotary=True,
             num_key_value_heads=4,
             max_position_embeddings=131072,
             tie_word_embeddings=True,

@@ -17,6 +17,7 @@ from edgegen.author.weights import Column, Copy, Rename, Rows, WeightMap
 from edgegen.errors import ConfigError
 
 KIND = "decoder"
+_MOST_FEED_FORWARD = 1 << 20
 
 CONV = "conv"
 _HARMLESS = {
@@ -69,7 +70,7 @@ def read_config(raw: Mapping[str, Any]) -> Lfm2Config:
     fields["intermediate_size"] = _feed_forward_size(reader, fields["intermediate_size"])
     config = Lfm2Config(
         **fields,
-        conv_L_cache=reader.integer("conv_L_cache", 3, least=2),
+        conv_L_cache=reader.integer("conv_L_cache", 3, least=2, most=64),
         conv_bias=reader.flag("conv_bias", False),
     )
     # The feed-forward blocks have no other activation, whatever the config says.
@@ -105,6 +106,12 @@ def _feed_forward_size(reader: ConfigReader, stated: int) -> int:
     if not adjusts:
         return stated
     size = int(factor * int(2 * stated / 3))
+    if not 1 <= size <= _MOST_FEED_FORWARD:
+        raise ConfigError(
+            f"config.json has a feed-forward size of {size:g} after block_ffn_dim_multiplier, "
+            f"expected 1 to {_MOST_FEED_FORWARD}",
+            "correct config.json: it is two thirds of intermediate_size, times that factor",
+        )
     return -(-size // multiple) * multiple
 
 

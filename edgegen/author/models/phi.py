@@ -45,6 +45,7 @@ def read_config(raw: Mapping[str, Any]) -> PhiConfig:
                 norm_eps=1e-5,
                 norm_eps_key="layer_norm_eps",
                 partial_rotary_factor=0.5,
+                partial_rotary=True,
             ),
         ),
         qk_layernorm=reader.flag("qk_layernorm", False),

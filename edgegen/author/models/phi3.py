@@ -49,7 +49,7 @@ def read_config(raw: Mapping[str, Any]) -> DecoderConfig:
         **decoder_fields(
             reader,
             "phi3",
-            Assumed(norm_eps=1e-5, max_position_embeddings=4096),
+            Assumed(norm_eps=1e-5, max_position_embeddings=4096, partial_rotary=True),
             layer_types=[layer_type] * reader.integer("num_hidden_layers"),
             sliding_window=window,
         )

@@ -84,8 +84,8 @@ def read_config(raw: Mapping[str, Any]) -> Qwen3MoeConfig:
 
 
 def _read_experts(reader: ConfigReader) -> tuple[int, int]:
-    experts = reader.integer("num_experts", 128)
-    chosen = reader.integer("num_experts_per_tok", 8)
+    experts = reader.integer("num_experts", 128, most=4096)
+    chosen = reader.integer("num_experts_per_tok", 8, most=256)
     if chosen > experts:
         raise ConfigError(
             f"config.json has num_experts_per_tok={chosen}, but only {experts} experts",

@@ -49,6 +49,7 @@ def read_config(raw: Mapping[str, Any]) -> StableLmConfig:
                 norm_eps=1e-5,
                 norm_eps_key="layer_norm_eps",
                 partial_rotary_factor=0.25,
+                partial_rotary=True,
                 max_position_embeddings=4096,
                 num_key_value_heads=32,
             ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from edgegen.author.config import MOST_HEADS, MOST_LAYERS
 from edgegen.author.config_reader import HARMLESS, ConfigReader
 from edgegen.author.decoder_layers import PreNormLayer
 from edgegen.author.encoder_decoder import CrossDecoderLayer, EncoderDecoder, Stack
@@ -88,11 +89,13 @@ def read_config(raw: Mapping[str, Any]) -> T5Config:
         hidden_size=reader.integer("d_model"),
         intermediate_size=reader.integer("d_ff"),
         num_hidden_layers=layers,
-        num_decoder_layers=reader.integer("num_decoder_layers", layers),
-        num_attention_heads=reader.integer("num_heads"),
+        num_decoder_layers=reader.integer("num_decoder_layers", layers, most=MOST_LAYERS),
+        num_attention_heads=reader.integer("num_heads", most=MOST_HEADS),
         head_dim=reader.integer("d_kv"),
         max_position_embeddings=reader.integer("n_positions", 512),
-        relative_attention_num_buckets=reader.integer("relative_attention_num_buckets", 32),
+        relative_attention_num_buckets=reader.integer(
+            "relative_attention_num_buckets", 32, most=1024
+        ),
         relative_attention_max_distance=reader.integer("relative_attention_max_distance", 128),
         hidden_act=act,
         is_gated_act=gated,

@@ -95,24 +95,24 @@ def across_heads() -> Case:
     return plain(ours, lambda x: norm(x.flatten(2)).reshape(x.shape), (random(*HEADS),))
 
 
-def gated_mlp(bias: bool) -> Case:
+def gated_mlp(bias: bool, tokens: int = 5) -> Case:
     config = LlamaConfig(hidden_size=D, intermediate_size=F, num_attention_heads=N, mlp_bias=bias)
     theirs = LlamaMLP(config)
     ours = GatedMLP(hidden_size=D, intermediate_size=F, hidden_act="silu", bias=bias)
-    return plain(like(ours, theirs), theirs, (random(*TEXT),))
+    return plain(like(ours, theirs), theirs, (random(1, tokens, D),))
 
 
-def mlp(bias: bool) -> Case:
+def mlp(bias: bool, tokens: int = 5) -> Case:
     theirs = PhiMLP(PhiConfig(hidden_size=D, intermediate_size=F, hidden_act="gelu_new"))
     ours = MLP(hidden_size=D, intermediate_size=F, hidden_act="gelu_new", bias=bias)
     like(ours, theirs)
     if not bias:
         theirs.fc1.bias.data.zero_()
         theirs.fc2.bias.data.zero_()
-    return plain(ours, theirs, (random(*TEXT),))
+    return plain(ours, theirs, (random(1, tokens, D),))
 
 
-def moe(experts: int, picked: int, norm: bool) -> Case:
+def moe(experts: int, picked: int, norm: bool, tokens: int = 5) -> Case:
     config = Qwen3MoeConfig(
         hidden_size=D,
         moe_intermediate_size=F,
@@ -134,7 +134,7 @@ def moe(experts: int, picked: int, norm: bool) -> Case:
     ours.gate_proj.weight.data = both[:, :F].reshape(-1, D)
     ours.up_proj.weight.data = both[:, F:].reshape(-1, D)
     ours.down_proj.weight.data = theirs.experts.down_proj.data.transpose(0, 1).reshape(D, -1)
-    return plain(ours, theirs, (random(*TEXT),))
+    return plain(ours, theirs, (random(1, tokens, D),))
 
 
 ROPES: dict[str, dict[str, Any]] = {
@@ -298,10 +298,13 @@ PLAIN_CASES: dict[str, Callable[[], Case]] = {
     **{f"activation {name}": lambda n=name: activation(n) for name in ACTIVATIONS},
     "GatedMLP": lambda: gated_mlp(False),
     "GatedMLP, bias": lambda: gated_mlp(True),
+    "GatedMLP, bias, one token": lambda: gated_mlp(True, tokens=1),
     "MLP": lambda: mlp(True),
+    "MLP, one token": lambda: mlp(True, tokens=1),
     "MLP, no bias": lambda: mlp(False),
     "SparseMoE, 2 of 4": lambda: moe(4, 2, True),
     "SparseMoE, 3 of 5, shares as they are": lambda: moe(5, 3, False),
+    "SparseMoE, one token": lambda: moe(4, 2, True, tokens=1),
     "SparseMoE, 1 of 3": lambda: moe(3, 1, True),
     **{f"rope {name}": lambda n=name, v=values: rope(n, v) for name, values in ROPES.items()},
     "CausalMask": lambda: causal_mask(None, None),

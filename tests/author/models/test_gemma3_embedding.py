@@ -58,14 +58,23 @@ def save_encoder(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         else:
             parameter.data.uniform_(0.5, 1.5)
     model.save_pretrained(folder)
+    _save_pooling(folder)
+    listed = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    (folder / "modules.json").write_text(
+        json.dumps([{"idx": 0, "name": "0", "path": p, "type": ST + kind} for p, kind in listed])
+    )
     return model
+
+
+def _save_pooling(folder: Path, **pooling: Any) -> None:
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({**POOLING, **pooling}))
 
 
 def save_modules(folder: Path, **pooling: Any) -> list[dict[str, torch.Tensor]]:
     """Write what sentence-transformers writes; return the tensors of the dense layers."""
     listed, stored = [("", "Transformer"), ("1_Pooling", "Pooling")], []
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({**POOLING, **pooling}))
+    _save_pooling(folder, **pooling)
     for index, config in enumerate(DENSE, start=2):
         path = folder / f"{index}_Dense"
         path.mkdir()
@@ -235,3 +244,23 @@ def test_a_rotation_that_depends_on_the_length_is_refused() -> None:
     changes = {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}
     with pytest.raises(ConfigError, match="rope_type='dynamic', expected one that does not"):
         architecture("gemma3_embedding").read_config(tiny_config("gemma3_embedding", **changes))
+
+
+def test_an_embedding_model_without_its_modules_is_refused(tmp_path: Path) -> None:
+    save_encoder(tmp_path, tiny_config("gemma3_embedding"))
+    (tmp_path / "modules.json").unlink()
+
+    with pytest.raises(
+        CheckpointError, match=r"modules\.json is missing, which says how"
+    ) as raised:
+        edgegen.open_checkpoint(tmp_path)
+    assert "download modules.json and the folders" in (raised.value.hint or "")
+
+
+def test_modules_in_config_json_are_refused(tmp_path: Path) -> None:
+    save_encoder(tmp_path, tiny_config("gemma3_embedding"))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sentence_transformers": [{}]}))
+
+    with pytest.raises(CheckpointError, match="sentence_transformers of its own, expected modules"):
+        edgegen.open_checkpoint(tmp_path)
