@@ -50,7 +50,7 @@ def planned(
     [
         ("demo", ExportSpec((16, 32), 128)),
         ("qwen3", ExportSpec((16,), 64)),
-        ("gpt2", ExportSpec((16,), 64)),
+        pytest.param("gpt2", ExportSpec((16,), 64), marks=pytest.mark.slow),
     ],
 )
 def test_the_planned_sizes_are_those_of_the_files(

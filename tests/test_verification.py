@@ -77,8 +77,16 @@ def statuses(found: Verification) -> list[str]:
 # --- right models ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["demo", "qwen3", "gemma2", "gpt2"])
-@pytest.mark.parametrize("recipe", ["none", "dynamic_wi8_afp32"])
+# Each climbs the whole ladder: half a minute and more.
+OFTEN = [("demo", "none"), ("demo", "dynamic_wi8_afp32"), ("gemma2", "dynamic_wi8_afp32")]
+CLIMBS = [
+    pytest.param(name, recipe, marks=[] if (name, recipe) in OFTEN else [pytest.mark.slow])
+    for name in ("demo", "qwen3", "gemma2", "gpt2")
+    for recipe in ("none", "dynamic_wi8_afp32")
+]
+
+
+@pytest.mark.parametrize(("name", "recipe"), CLIMBS)
 def test_a_right_model_passes_every_rung(tmp_path: Path, name: str, recipe: str) -> None:
     folder = demo.CHECKPOINT
     if name != "demo":
@@ -140,7 +148,10 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param(place, marks=[] if ".1." in place else [pytest.mark.slow]) for place in PLACES],
+)
 def test_wrong_weights_are_named_with_their_layer(tmp_path: Path, place: str) -> None:
     folder = save_four_layers(tmp_path / "hf", "llama")
     wrong = tmp_path / "wrong"
