@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Written last, so that a setup that was cut short is done again.
 STAMP := $(VENV)/.setup-done
+# Whole files at a time: what a file's tests share is made once. PYTEST_ARGS="-n 0" goes one by one.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 WEB := tests/engines
 WEB_STAMP := $(WEB)/node_modules/.setup-done
 
@@ -21,10 +23,10 @@ demo: $(STAMP) ## convert the shipped tiny model, let it write verse, measure it
 	$(BIN)/edgegen demo -o build/tiny-shakespeare.task --force
 
 test: $(STAMP) $(WEB_STAMP) ## run the tests, but for those of more than a minute
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(STAMP) $(WEB_STAMP) ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .

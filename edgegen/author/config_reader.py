@@ -194,13 +194,23 @@ class ConfigReader:
             raise self._wrong(key, value, f"a list of {count} words, not of {len(value)}")
         return tuple(value)
 
-    def integers(self, key: str, default: Sequence[int], *, most: int = 1 << 31) -> tuple[int, ...]:
-        """Take a list of whole numbers in 0..most."""
+    def integers(
+        self,
+        key: str,
+        default: Sequence[int],
+        *,
+        count: int | None = None,
+        least: int = 0,
+        most: int = 1 << 31,
+    ) -> tuple[int, ...]:
+        """Take a list of whole numbers in least..most; exactly `count` of them, if given."""
         value = self._take(key, list(default))
         if not isinstance(value, list) or not all(
-            isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= most for n in value
+            isinstance(n, int) and not isinstance(n, bool) and least <= n <= most for n in value
         ):
-            raise self._wrong(key, value, f"a list of whole numbers up to {most}")
+            raise self._wrong(key, value, f"a list of whole numbers from {least} to {most}")
+        if count is not None and len(value) != count:
+            raise self._wrong(key, value, f"a list of {count} numbers, not of {len(value)}")
         return tuple(value)
 
     def flag(self, key: str, default: bool) -> bool:

@@ -12,6 +12,9 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from torch import nn
 
+from edgegen.convert.layout import graph_shape
+from edgegen.convert.trace import in_torch_layout, is_streamed
+
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -27,12 +30,37 @@ class _SideBySide(nn.Module):
         self.parts = nn.ModuleList(modules)
         self.counts = tuple(counts)
 
-    def forward(self, *inputs: torch.Tensor) -> Tensors:
+    def forward(self, inputs: Sequence[torch.Tensor]) -> Tensors:
         outputs: list[torch.Tensor] = []
         for module, count in zip(self.parts, self.counts, strict=True):
             outputs += as_tuple(module(*inputs[:count]))
             inputs = inputs[count:]
         return tuple(outputs)
+
+
+class _Streamed(nn.Module):
+    """A module whose matrices are inputs, after its own ones, as when edgegen converts."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        matrices = {name: p for name, p in module.named_parameters() if is_streamed(p.shape)}
+        self.names = tuple(matrices)
+        self.weights = tuple(
+            matrix.detach().permute(0, 2, 3, 1) if matrix.dim() == 4 else matrix.detach()
+            for matrix in matrices.values()
+        )
+        assert [tuple(weight.shape) for weight in self.weights] == [
+            graph_shape(tuple(matrix.shape)) for matrix in matrices.values()
+        ]
+
+    def forward(self, *inputs: torch.Tensor) -> Tensors:
+        own = len(inputs) - len(self.names)
+        given = zip(self.names, map(in_torch_layout, inputs[own:]), strict=True)
+        outputs: Tensors = torch.func.functional_call(
+            self.module, dict(given), (inputs[:own],), tie_weights=True
+        )
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -68,10 +96,12 @@ class Pack:
             outputs = [
                 as_tuple(module(*values)) for module, values in zip(modules, inputs, strict=True)
             ]
-            together = _SideBySide(modules, [len(values) for values in inputs]).eval()
+            together = _SideBySide(modules, [len(values) for values in inputs])
+            streamed = _Streamed(together).eval()
+            self._weights = streamed.weights
             # Copies, because the export takes one tensor given twice for one input.
-            flat = tuple(value.clone() for values in inputs for value in values)
-            traced = signature.Signature("serving_default", together, flat, {})
+            flat = tuple(value.clone() for values in (*inputs, self._weights) for value in values)
+            traced = signature.Signature("serving_default", streamed, flat, {})
             program = core.export_torch_signature(traced, run_decompositions=False)
             program = core._run_convert_passes(program)
             exporter = litert_converter.exported_programs_to_flatbuffer([program], [traced])
@@ -85,9 +115,11 @@ class Pack:
         if self._runner is None:
             self._interpreter = Interpreter(model_content=self.content, num_threads=1)
             self._runner = self._interpreter.get_signature_runner()
-        flat = [value for values in inputs for value in values]
-        # The converter names them args_0 and output_0, args_1 and so on.
-        made = self._runner(**{f"args_{i}": value.numpy() for i, value in enumerate(flat)})
+        flat = [value for values in (*inputs, self._weights) for value in values]
+        # The converter names them args_0 and output_0, args_1 and so on, and drops unused ones.
+        taken = set(self._runner.get_input_details())
+        named = {f"args_{i}": value.numpy() for i, value in enumerate(flat)}
+        made = self._runner(**{name: value for name, value in named.items() if name in taken})
         numbers = iter(range(len(made)))
         return [
             tuple(torch.from_numpy(made[f"output_{next(numbers)}"]) for _ in range(count))

@@ -15,7 +15,7 @@ def checkpoint(
     generation: dict[str, Any] | None = None,
     tokenizer: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    return Checkpoint(Path("ckpt"), config or {}, generation or {}, tokenizer or {}, {})
+    return Checkpoint(Path("ckpt"), config or {}, generation or {}, tokenizer or {}, {}, (), 0)
 
 
 PLAIN = {"bos_token_id": 1, "eos_token_id": 2}

@@ -139,5 +139,6 @@ def _sdpa_composite(
 
 def _repeat_heads(x: torch.Tensor, times: int) -> torch.Tensor:
     """Repeat each head of `[B, S, K, H]`, without the fifth dimension of repeat_interleave."""
-    heads = torch.split(x, 1, dim=2)  # each [B, S, 1, H]
+    # Slices, since the converter does not take a split into one part.
+    heads = [x[:, :, i : i + 1] for i in range(x.shape[2])]  # each [B, S, 1, H]
     return torch.cat([head for head in heads for _ in range(times)], dim=2)

@@ -87,14 +87,12 @@ def read_config(raw: Mapping[str, Any]) -> Gemma3nConfig:
         sliding_window=read_window(reader, layer_types, 512),
     )
     intermediate_sizes = reader.integers(
-        "intermediate_sizes", [fields["intermediate_size"]] * layers, most=1 << 20
+        "intermediate_sizes",
+        [fields["intermediate_size"]] * layers,
+        count=layers,
+        least=1,
+        most=1 << 20,
     )
-    if len(intermediate_sizes) != layers or min(intermediate_sizes, default=0) < 1:
-        raise ConfigError(
-            f"config.json has intermediate_size of {len(intermediate_sizes)} numbers, expected "
-            f"{layers} numbers above 0",
-            "correct config.json, or use a checkpoint that edgegen can author",
-        )
     config = Gemma3nConfig(
         **fields,
         attention_bias=reader.flag("attention_bias", False),

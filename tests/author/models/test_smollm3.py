@@ -61,6 +61,6 @@ def test_too_few_no_rope_layers_are_refused() -> None:
 def test_no_rope_layers_are_zeros_and_ones() -> None:
     assert_refused(
         "smollm3",
-        "config.json has no_rope_layers=[1, 2, 1], expected a list of whole numbers up to 1",
+        "config.json has no_rope_layers=[1, 2, 1], expected a list of whole numbers from 0 to 1",
         no_rope_layers=[1, 2, 1],
     )
