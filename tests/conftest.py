@@ -19,6 +19,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _skeletons(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep traced graphs for all tests of a run, whichever process runs them, and for no other."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    os.environ["EDGEGEN_CACHE_DIR"] = str(base / "skeletons")
+
+
+@pytest.fixture
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every model traced, as if none had been before."""
+    monkeypatch.setenv("EDGEGEN_CACHE_DIR", "")
+
+
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The shipped model as a `.task`, for each recipe; built when first asked for."""

@@ -340,6 +340,7 @@ def model_is_traced(_: int, mark: str) -> bool:
     return any("skeleton_worker" in Path(f"/proc/{p}/cmdline").read_text() for p in found)
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.parametrize("moment", [libraries_are_loading, model_is_traced])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_kill_leave_nothing_behind(
@@ -366,6 +367,7 @@ def test_ctrl_c_and_kill_leave_nothing_behind(
     assert wait_for(lambda: processes_with(mark) == [])
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_the_tracer_ends_with_a_killed_build(folder: Path, tmp_path: Path) -> None:
     """SIGKILL leaves no time to clean up; no process may go on for minutes all the same."""
     command = [*ORDINARY_SIGNALS, *build_command(folder, "-o", tmp_path / "m.task")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -184,6 +185,17 @@ class Decoder(nn.Module):
             tuple(torch.zeros(shape) for shape in shapes.values())
             for shapes in self.cache_shapes(kv_cache_len)
         ]
+
+    def with_layers(self, indices: Sequence[int]) -> Decoder:
+        """Return a decoder of some of the layers, whose parameters are the same objects.
+
+        The layers must have caches of their own.
+        """
+        made = copy.copy(self)
+        made._modules = dict(self._modules)
+        made.layers = nn.ModuleList(self.layers[index] for index in indices)
+        made.cache_layers = tuple(range(len(indices)))
+        return made
 
     def signatures(self, prefill_lens: Sequence[int]) -> dict[str, int]:
         """Return each signature's name and its T, the longest prefill first, `decode` last."""

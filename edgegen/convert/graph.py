@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgegen.convert.skeleton import WEIGHT_INPUT_PREFIX
+from edgegen.convert.trace import WEIGHT_INPUT_PREFIX
 from edgegen.errors import ConversionError
 
 # The one argument position in which each operator may take a streamed weight. Anywhere else

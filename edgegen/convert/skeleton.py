@@ -25,12 +25,17 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from ai_edge_litert.tools import flatbuffer_utils
+
 from edgegen.author import AuthoredModel
+from edgegen.convert.reduction import Reduction, find_reduction, reduce_model
+from edgegen.convert.skeleton_cache import keep_skeleton, load_skeleton, skeleton_key
 from edgegen.convert.spec import ExportSpec
+from edgegen.convert.stamp import UnlikeLayersError, stamp
+from edgegen.convert.stand_ins import UnknownConstantError, find_uses
+from edgegen.convert.trace import is_streamed
 from edgegen.errors import ConversionError
 from edgegen.progress import stage
-
-WEIGHT_INPUT_PREFIX = "weights_"
 
 # The worker finds the same modules as we do, and none of the current folder's: that may be a
 # checkpoint, whose code is never run.
@@ -44,6 +49,9 @@ _LOGGER = logging.getLogger("edgegen.convert")
 def trace_skeleton(model: AuthoredModel, spec: ExportSpec) -> dict[str, bytes]:
     """Trace and lower every signature of a model.
 
+    Of a decoder whose layers repeat only some are traced, and what was traced before is taken
+    from `edgegen.convert.skeleton_cache`.
+
     Args:
         model: The model; of its weights only vectors and kernels are read.
         spec: The signatures.
@@ -56,23 +64,63 @@ def trace_skeleton(model: AuthoredModel, spec: ExportSpec) -> dict[str, bytes]:
         ConversionError: the model cannot be traced or lowered, or it has nothing that one of the
             composites asked for could be drawn around.
     """
-    with tempfile.TemporaryDirectory(prefix="edgegen-") as scratch:
-        folder, names = Path(scratch), model.module.signatures(spec.prefill_lens)
-        checkpoint, adapter = model.checkpoint.path.resolve(), model.checkpoint.adapter
-        job = {
-            "checkpoint": str(checkpoint),
-            "adapter": adapter and {"path": str(adapter.path.resolve()), "scale": adapter.scale},
-            "spec": asdict(spec),
-            "out": scratch,
-        }
-        _run_worker(job, len(names), folder / "log")
-        parts = {name: (folder / f"{name}.tflite").read_bytes() for name in names}
+    # A composite is a graph of its own, which is not stamped.
+    reduction = None if spec.composites else find_reduction(model.module)
+    if reduction is not None:
+        parts = _traced(model, spec, reduction)
+        try:
+            return {name: _whole(part, model, reduction) for name, part in parts.items()}
+        except (UnknownConstantError, UnlikeLayersError) as error:
+            _LOGGER.info("every layer is traced: %s", error)
+    parts = _traced(model, spec, None)
     for composite in spec.composites:
         if not any(composite.encode() in part for part in parts.values()):
             raise ConversionError(
                 f"nothing in this model can be drawn as {composite}", "leave this composite out"
             )
     return parts
+
+
+def _traced(
+    model: AuthoredModel, spec: ExportSpec, reduction: Reduction | None
+) -> dict[str, bytes]:
+    """Return the graph of each signature as traced, now or before."""
+    names = model.module.signatures(spec.prefill_lens)
+    key = skeleton_key(model, spec, reduction)
+    kept = load_skeleton(key)
+    if kept is not None and kept.keys() == names.keys():
+        _LOGGER.info("the traced graph was kept from before")
+        return {name: kept[name] for name in names}
+    with tempfile.TemporaryDirectory(prefix="edgegen-") as scratch:
+        folder = Path(scratch)
+        checkpoint, adapter = model.checkpoint.path.resolve(), model.checkpoint.adapter
+        job = {
+            "checkpoint": str(checkpoint),
+            "adapter": adapter and {"path": str(adapter.path.resolve()), "scale": adapter.scale},
+            "spec": asdict(spec),
+            "reduction": reduction and asdict(reduction),
+            "out": scratch,
+        }
+        _run_worker(job, len(names), folder / "log")
+        parts = {name: (folder / f"{name}.tflite").read_bytes() for name in names}
+    keep_skeleton(key, parts)
+    return parts
+
+
+def _whole(traced: bytes, model: AuthoredModel, reduction: Reduction) -> bytes:
+    """Stamp out the layers that were not traced, and put in the vectors."""
+    part = flatbuffer_utils.convert_bytearray_to_object(bytearray(traced))
+    reduced = reduce_model(model, reduction)
+    vectors = {n: s.shape for n, s in reduced.sources.items() if not is_streamed(s.shape)}
+    decoders = reduced.module, model.module
+    stamp(
+        part,
+        find_uses(part, vectors),
+        reduction,
+        decoders,
+        lambda name: model.sources[name].read(),
+    )
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(part))
 
 
 def _run_worker(job: Mapping[str, object], signatures: int, log: Path) -> None:

@@ -34,6 +34,7 @@ def main() -> int:
     finished = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     from edgegen.author import author_model, merge_adapter, open_checkpoint
+    from edgegen.convert.reduction import Reduction, reduce_model
     from edgegen.convert.spec import ExportSpec
     from edgegen.convert.trace import trace_signature
 
@@ -47,8 +48,13 @@ def main() -> int:
         tuple(job["spec"]["composites"]),
     )
 
+    reduction = job["reduction"]
+    if reduction is not None:
+        model = reduce_model(model, Reduction(**reduction))
+
     def write(name: str, tokens: int) -> None:
-        Path(job["out"], f"{name}.tflite").write_bytes(trace_signature(model, spec, name, tokens))
+        part = trace_signature(model, spec, name, tokens, with_stand_ins=reduction is not None)
+        Path(job["out"], f"{name}.tflite").write_bytes(part)
 
     return _fork_each(model.module.signatures(spec.prefill_lens), write, finished)
 

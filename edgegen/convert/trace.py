@@ -11,6 +11,9 @@ from edgegen.author import AuthoredModel
 from edgegen.author.layers.composites import composites
 from edgegen.convert.layout import graph_shape
 from edgegen.convert.spec import ExportSpec
+from edgegen.convert.stand_ins import stand_in
+
+WEIGHT_INPUT_PREFIX = "weights_"
 
 
 def is_streamed(shape: tuple[int, ...]) -> bool:
@@ -40,7 +43,7 @@ class SignatureModule(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Run the signature with its parameters taken from `weights` and our own buffers."""
         constants = {name: getattr(self, own) for name, own in self._names.items()}
-        given = {name: _in_torch_layout(weight) for name, weight in (weights or {}).items()}
+        given = {name: in_torch_layout(weight) for name, weight in (weights or {}).items()}
         state = {f"model.{name}": tensor for name, tensor in {**given, **constants}.items()}
         outputs: dict[str, torch.Tensor] = torch.func.functional_call(
             self._hidden[0], state, (inputs,)
@@ -60,8 +63,17 @@ class _Run(nn.Module):
         return self.model.run(self.name, inputs)  # type: ignore[no-any-return]
 
 
-def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: int) -> bytes:
+def trace_signature(
+    model: AuthoredModel,
+    spec: ExportSpec,
+    name: str,
+    tokens: int,
+    *,
+    with_stand_ins: bool = False,
+) -> bytes:
     """Lower one signature to a TFLite flatbuffer with the matrices as inputs.
+
+    With stand-ins the graph has those instead of the model's vectors.
 
     The steps of `litert_torch.convert` are taken one by one, without its first
     decomposition: the lowering decomposes again, and the result is the same bytes in half
@@ -71,7 +83,9 @@ def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: i
 
     # Only these hold values; for a decoder a few kilobytes a layer.
     constants = {
-        parameter: torch.from_numpy(entry.read())
+        parameter: torch.from_numpy(
+            stand_in(parameter, entry.shape) if with_stand_ins else entry.read()
+        )
         for parameter, entry in model.sources.items()
         if not is_streamed(entry.shape)
     }
@@ -93,7 +107,7 @@ def trace_signature(model: AuthoredModel, spec: ExportSpec, name: str, tokens: i
     return bytes(exporter.to_bytes())
 
 
-def _in_torch_layout(weight: torch.Tensor) -> torch.Tensor:
+def in_torch_layout(weight: torch.Tensor) -> torch.Tensor:
     """Undo `graph_shape`, in the graph: the converter sees that nothing is left to do."""
     return weight.permute(0, 3, 1, 2) if weight.dim() == 4 else weight
 

@@ -121,7 +121,12 @@ def _compare(left: Graphs, right: Graphs, name: str) -> list[str]:
     codes_b = [right.code(op) for op in graph_b.operators]
     if codes_a != codes_b:
         return [*found, f"operators differ: {len(codes_a)} and {len(codes_b)}"]
+    wires = _Wires()
+    for ours, theirs in zip(_by_name(a.inputs), _by_name(b.inputs), strict=False):
+        wires.differ(*ours, *theirs)
     for index, (op_a, op_b) in enumerate(zip(graph_a.operators, graph_b.operators, strict=True)):
+        if _options(op_a) != _options(op_b):
+            found.append(f"op {index} {codes_a[index][0]} options")
         for side in ("inputs", "outputs"):
             pairs = zip(getattr(op_a, side), getattr(op_b, side), strict=True)
             for tensor_a, tensor_b in pairs:
@@ -129,9 +134,42 @@ def _compare(left: Graphs, right: Graphs, name: str) -> list[str]:
                     found.append(f"op {index} {side}: optional tensor")
                 elif tensor_a >= 0:
                     text = _tensor_difference(left, right, graph_a, graph_b, tensor_a, tensor_b)
+                    if not text and left.data(graph_a.tensors[tensor_a]) is None:
+                        text = wires.differ("", tensor_a, "", tensor_b)
                     if text:
                         found.append(f"op {index} {codes_a[index][0]} {side}: {text}")
+    for ours, theirs in zip(_by_name(a.outputs), _by_name(b.outputs), strict=False):
+        if text := wires.differ(*ours, *theirs):
+            found.append(f"output {text}")
     return found
+
+
+class _Wires:
+    """Which tensor of the one graph is which of the other, as far as was seen."""
+
+    def __init__(self) -> None:
+        self.right: dict[int, int] = {}
+        self.left: dict[int, int] = {}
+
+    def differ(self, name_a: str, a: int, name_b: str, b: int) -> str:
+        a, b = int(a), int(b)
+        if self.right.setdefault(a, b) != b or self.left.setdefault(b, a) != a:
+            return f"{name_a or a} and {name_b or b} are not the same value"
+        return ""
+
+
+def _by_name(items: Any) -> list[tuple[str, int]]:
+    return sorted((item.name.decode(), int(item.tensorIndex)) for item in items)
+
+
+def _options(operator: Any) -> list[object]:
+    found: list[object] = []
+    for options in (operator.builtinOptions, operator.builtinOptions2):
+        # Inner graphs are numbered by what else is in the file.
+        values = {} if options is None else dict(vars(options))
+        values.pop("decompositionSubgraphIndex", None)
+        found.append((type(options).__name__, sorted((k, repr(v)) for k, v in values.items())))
+    return [*found, bytes(operator.customOptions or b"")]
 
 
 def _tensor_difference(

@@ -106,6 +106,7 @@ def test_a_matrix_of_another_shape_than_the_graphs(tmp_path: Path) -> None:
             edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC)
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_code_in_the_current_folder_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_weight_file_that_is_cut_short_meanwhile(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*x.tflite*")) == []
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_a_tracing_failure_is_told_in_one_line(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "hf")
     (model.checkpoint.path / "config.json").write_text("{")  # for the worker, not for us
@@ -146,6 +148,7 @@ def test_a_tracing_failure_is_told_in_one_line(tmp_path: Path) -> None:
         edgegen.convert_model(model, tmp_path / "x.tflite", spec=SPEC)
 
 
+@pytest.mark.usefixtures("nothing_kept")
 def test_a_killed_tracer_names_the_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = checkpoint(tmp_path / "hf")
     shim = tmp_path / "python"
