@@ -1,15 +1,15 @@
 """Export with litert-torch's own `export_hf`, in the virtual environment of `peer.py`.
 
-    python benchmarks/export_hf.py CHECKPOINT FOLDER [streamed]
+    python benchmarks/export_hf.py CHECKPOINT FOLDER
 
-With `streamed` in the peer's experimental way that keeps weights out of memory.
+Its experimental way that keeps weights out of memory (`use_v2`) needs a nightly TensorFlow.
 """
 
 import sys
 
 from litert_torch.generative.export_hf import export
 
-checkpoint, folder, *way = sys.argv[1:]
+checkpoint, folder = sys.argv[1:]
 export.export(
     model=checkpoint,
     output_dir=folder,
@@ -18,6 +18,4 @@ export.export(
     quantization_recipe="dynamic_wi8_afp32",
     # Only the model: edgegen's side of the comparison makes no bundle either.
     bundle_litert_lm=False,
-    use_v2=way == ["streamed"],
-    delete_in_memory_params=way == ["streamed"],
 )

@@ -103,7 +103,6 @@ def main() -> None:
             for title, command in (
                 ("edgegen", ours),
                 ("export_hf", theirs),
-                ("export_hf, streamed", [*theirs, "streamed"]),
             ):
                 cost = measure(command, EDGEGEN_CACHE_DIR="")
                 first = first or cost

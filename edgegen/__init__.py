@@ -27,6 +27,7 @@ _PUBLIC = {
     "open_bundle": "edgegen.bundle",
     "open_checkpoint": "edgegen.author",
     "plan": "edgegen.planning",
+    "tune": "edgegen.tuning",
     "verify": "edgegen.verification",
     "write_bundle": "edgegen.bundle",
 }

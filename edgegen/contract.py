@@ -29,6 +29,8 @@ KV_CACHE_V_PREFIX = "kv_cache_v_"  # float32 [B, K, H, S]
 # LiteRT-LM takes dimension 2 of any cache for the context's length, so they are spread over S
 # rows: X values in each, as many as it takes to hold (L - 1) * D.
 CONV_CACHE_PREFIX = "kv_cache_c_"  # float32 [B, 1, S, X]
+# Both run on LiteRT-LM's CPU and GPU delegates; float16 takes half the memory.
+KV_CACHE_DTYPES = ("float32", "float16")
 CACHE_PREFIXES = (KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX, CONV_CACHE_PREFIX)
 
 # An encoder-decoder's `encode_{T}` fills these, and its `decode` reads them.
@@ -41,6 +43,10 @@ CROSS_MASK = "cross_mask"  # float32 [B, 1, 1, S], added to the scores
 # one ends; the rest is 0. Kernels that wrap around want the number of tokens in the fourth place.
 PARAM_TENSOR = "param_tensor"  # int32 [1, 1, 1, 7]
 PARAM_TENSOR_SHAPE = (1, 1, 1, 7)
+
+# Which slots each token sees: 0, or a large negative number. LiteRT-LM and MediaPipe fill this
+# input wherever a signature has it; edgegen's graphs compute it unless asked for the input.
+MASK = "mask"  # float32 [1, 1, T, S]
 
 # --- named boundaries (composites) that a runtime may compute with a kernel of its own --------
 RMS_NORM = "odml.rms_norm"

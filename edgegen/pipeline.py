@@ -29,9 +29,12 @@ from edgegen.bundle.task import check_bundle_name
 from edgegen.convert import ExportSpec, TfliteModel, convert_model, convert_recipes
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import check_spec, fitting_spec
+from edgegen.convert.target import check_target
+from edgegen.convert.trace import is_streamed
 from edgegen.errors import CheckpointError, ConversionError, OutputError, TokenizerError
 from edgegen.files import disk_errors, publish, refuse_overwrite
 from edgegen.metering import StageCost, StageMeter
+from edgegen.planning import BuildPlan, plan_model
 from edgegen.provenance import hash_files, provenance_path, write_provenance
 from edgegen.self_check import SelfCheck, self_check
 
@@ -47,6 +50,7 @@ class Build:
         checkpoint_bytes: Size of the stored tensors it was made from.
         spec: Its signatures.
         recipe: How its weights are stored.
+        predicted: What `edgegen plan` says of it.
         stages: What each stage cost, in order.
         check: What the self-check found, `None` where it was not asked for.
     """
@@ -57,6 +61,7 @@ class Build:
     checkpoint_bytes: int
     spec: ExportSpec
     recipe: str
+    predicted: BuildPlan
     stages: tuple[StageCost, ...]
     check: SelfCheck | None
 
@@ -70,6 +75,7 @@ class Build:
             "checkpoint_bytes": self.checkpoint_bytes,
             "spec": asdict(self.spec),
             "recipe": self.recipe,
+            "predicted": self.predicted.as_dict(),
             "stages": [asdict(cost) for cost in self.stages],
             "check": None if self.check is None else asdict(self.check),
         }
@@ -82,7 +88,11 @@ def build(
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
     composites: Sequence[str] = (),
+    mask_input: bool = False,
+    kv_cache_dtype: str = "float32",
     recipe: str = "dynamic_wi8_afp32",
+    calibration: str | None = None,
+    target: str | None = None,
     lora: str | Path | None = None,
     lora_scale: float | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -99,7 +109,11 @@ def build(
         kv_cache_len: S; by default that of `ExportSpec`, or what the model was trained for
             where that is less.
         composites: Names of `edgegen.contract.COMPOSITES` to draw; see `ExportSpec`.
+        mask_input: Let the runtime say what each token sees; see `ExportSpec`.
+        kv_cache_dtype: `float32` or `float16`; see `ExportSpec`.
         recipe: A key of `edgegen.convert.recipes.RECIPES`, or the path of a JSON file.
+        calibration: A text like what the model will read, for recipes that need one.
+        target: `cpu`, `gpu` or `both`: what must run there; by default nothing is asked.
         lora: The folder of a LoRA adapter, as peft saves it, to merge into the checkpoint.
         lora_scale: Multiplies the adapter's own scaling; 1.0 by default.
         parameters: Fields of `GenerationParameters` that go before the checkpoint's files.
@@ -111,26 +125,36 @@ def build(
             can be known before the long work starts is found before it.
     """
     path = Path(output)
-    for target in (path, provenance_path(path)):
-        refuse_overwrite(target, force=force)
+    for taken in (path, provenance_path(path)):
+        refuse_overwrite(taken, force=force)
     check_bundle_name(path)
     meter = StageMeter()
     with meter.measure("author"):
         find_recipe(recipe)
         model = author_model(_open(checkpoint, lora, lora_scale))
         _require_decoder(model)
+        _check_target(target, [recipe], composites, model)
         longest = model.config.max_position_embeddings
-        spec = fitting_spec(longest, prefill_lens, kv_cache_len, composites)
+        spec = fitting_spec(
+            longest,
+            prefill_lens,
+            kv_cache_len,
+            composites,
+            mask_input=mask_input,
+            kv_cache_dtype=kv_cache_dtype,
+        )
         check_spec(spec, longest)
-        _refuse_inputs(path, model.checkpoint)
+        model.checkpoint.refuse_own(path)
         tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
         _require_known_ids(tokenizer, model.config.vocab_size)
         generation = generation_parameters(model.checkpoint, tokenizer, **(parameters or {}))
+        tokens = _calibration_tokens(model, [recipe], calibration)
+        predicted = plan_model(model, spec, [recipe])
     with disk_errors(path):
         # Beside the output, so that the finished files move there by name alone.
         scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     with scratch as name:
-        prepared = _Prepared(model, tokenizer, generation, spec, recipe)
+        prepared = _Prepared(model, tokenizer, generation, spec, recipe, tokens)
         made, checked, record = _make(prepared, Path(name), meter, check=check)
         sidecar = Path(name) / "provenance.json"
         write_provenance(sidecar, record)
@@ -144,9 +168,19 @@ def build(
         checkpoint_bytes=model.checkpoint.nbytes,
         spec=spec,
         recipe=recipe,
+        predicted=predicted,
         stages=tuple(meter.costs),
         check=checked,
     )
+
+
+def _check_target(
+    target: str | None, recipes: Sequence[str], composites: Sequence[str], model: AuthoredModel
+) -> None:
+    if target is not None:
+        weights = [name for name, source in model.sources.items() if is_streamed(source.shape)]
+        for name in recipes:
+            check_target(target, find_recipe(name), composites, weights)
 
 
 def _open(checkpoint: str | Path, lora: str | Path | None, lora_scale: float | None) -> Checkpoint:
@@ -164,9 +198,13 @@ def convert_checkpoint(
     output: str,
     *,
     recipes: Sequence[str] = ("dynamic_wi8_afp32",),
+    calibration: str | None = None,
+    target: str | None = None,
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
     composites: Sequence[str] = (),
+    mask_input: bool = False,
+    kv_cache_dtype: str = "float32",
     lora: str | Path | None = None,
     lora_scale: float | None = None,
     force: bool = False,
@@ -178,9 +216,13 @@ def convert_checkpoint(
         output: The file to write; `{recipe}` in it stands for the recipe's name, and must be
             there if there are several.
         recipes: Keys of `edgegen.convert.recipes.RECIPES`, or paths of JSON files.
+        calibration: A text like what the model will read, for recipes that need one.
+        target: `cpu`, `gpu` or `both`: what must run there; by default nothing is asked.
         prefill_lens: T of each prefill or encode signature.
         kv_cache_len: S.
         composites: Names of `edgegen.contract.COMPOSITES` to draw; see `ExportSpec`.
+        mask_input: Let the runtime say what each token sees; see `ExportSpec`.
+        kv_cache_dtype: `float32` or `float16`; see `ExportSpec`.
         lora: The folder of a LoRA adapter to merge.
         lora_scale: Multiplies the adapter's own scaling.
         force: Replace existing files.
@@ -200,19 +242,52 @@ def convert_checkpoint(
             "put {recipe} into the name, as in 'model-{recipe}.tflite'",
         )
     model = author_model(_open(checkpoint, lora, lora_scale))
+    _check_target(target, recipes, composites, model)
     for path in outputs.values():
-        _refuse_inputs(path, model.checkpoint)
+        model.checkpoint.refuse_own(path)
     if model.kind == "diffusion":
         if prefill_lens is not None or kv_cache_len is not None:
             raise ConversionError(
                 "a diffusion model has no prefill and no KV cache, but lengths of them were given",
                 "leave --prefill and --kv-cache-len out",
             )
-        spec = ExportSpec(composites=tuple(composites))  # its one signature has no lengths
+        # Its one signature has no lengths.
+        spec = ExportSpec(
+            composites=tuple(composites), mask_input=mask_input, kv_cache_dtype=kv_cache_dtype
+        )
     else:
         longest = model.config.max_position_embeddings
-        spec = fitting_spec(longest, prefill_lens, kv_cache_len, composites)
-    return convert_recipes(model, outputs, spec=spec, force=force)
+        spec = fitting_spec(
+            longest,
+            prefill_lens,
+            kv_cache_len,
+            composites,
+            mask_input=mask_input,
+            kv_cache_dtype=kv_cache_dtype,
+        )
+    tokens = _calibration_tokens(model, recipes, calibration)
+    return convert_recipes(model, outputs, spec=spec, calibration=tokens, force=force)
+
+
+def _calibration_tokens(
+    model: AuthoredModel, recipes: Sequence[str], text: str | None
+) -> tuple[int, ...] | None:
+    """Return a text's tokens, start token included.
+
+    Raises:
+        ConversionError: a text was given that no recipe uses.
+        TokenizerError: the checkpoint's tokenizer cannot be used.
+    """
+    if text is None or model.kind != "decoder":  # which converting refuses
+        return None
+    if all(find_recipe(name).activation_bits is None for name in recipes):
+        raise ConversionError(
+            f"a calibration text was given, which {' and '.join(recipes)} cannot use",
+            "leave --calibration out, or choose a static recipe",
+        )
+    tokenizer = open_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
+    start = tokenizer.piece_id(generation_parameters(model.checkpoint, tokenizer).start_token)
+    return (*(() if start is None else (start,)), *tokenizer.encode(text))
 
 
 def _require_decoder(model: AuthoredModel) -> None:
@@ -222,18 +297,6 @@ def _require_decoder(model: AuthoredModel) -> None:
             "decoder",
             "`edgegen convert` makes a .tflite of it, which LiteRT runs",
         )
-
-
-def _refuse_inputs(output: Path, checkpoint: Checkpoint) -> None:
-    """Raise `OutputError` if the output would replace a file of its own checkpoint or adapter."""
-    folders = {"checkpoint": checkpoint.path}
-    if checkpoint.adapter is not None:
-        folders["adapter"] = checkpoint.adapter.path
-    for what, folder in folders.items():
-        if output.exists() and output.resolve().parent == folder.resolve():
-            raise OutputError(
-                f"output {output} is a file of the {what} itself", "choose another name"
-            )
 
 
 def _require_known_ids(tokenizer: SentencePieceTokenizer, vocab_size: int) -> None:
@@ -254,6 +317,7 @@ class _Prepared:
     generation: GenerationParameters
     spec: ExportSpec
     recipe: str
+    calibration: tuple[int, ...] | None
 
 
 def _make(
@@ -262,7 +326,11 @@ def _make(
     model, tokenizer, recipe = prepared.model, prepared.tokenizer, prepared.recipe
     with meter.measure("convert"):
         tflite: TfliteModel = convert_model(
-            model, scratch / "model.tflite", spec=prepared.spec, recipe=recipe
+            model,
+            scratch / "model.tflite",
+            spec=prepared.spec,
+            recipe=recipe,
+            calibration=prepared.calibration,
         )
     with meter.measure("bundle"):
         bundle = write_bundle(tflite.path, tokenizer, prepared.generation, scratch / "bundle.task")

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgegen.author import AuthoredModel, author_model, open_checkpoint
 from edgegen.author.decoder import Decoder
 from edgegen.author.footprint import SignatureFootprint, signature_footprints
@@ -32,11 +34,17 @@ WEIGHT_ALIGNMENT = 64
 _BUNDLE_BYTES = 600  # METADATA and the zip's directory
 
 # Time and memory of a build: benchmarks/README.md has the measurements behind them.
-START_S = 8.0
-LAYER_SIGNATURE_S = 0.51  # of one core
+START_S = 9.3
+TRACED_LAYER_S = 0.51  # for each signature, of one core
+LAYER_S = 0.02  # for each signature: to stamp, merge and write its operators
 STREAM_BYTES_PER_S = 470e6
-START_BYTES = 1105 * 1024**2
-LAYER_SIGNATURE_BYTES = 1024**2
+START_BYTES = 1050 * 1024**2
+TRACED_LAYER_BYTES = 1024**2  # for each signature
+# What static recipes take, which the library holds in memory: the float32 model so many times,
+# and each of their calls twice at that rate.
+CALIBRATED_COPIES = 6.2
+CALIBRATION_START_BYTES = 500 * 1024**2
+CALIBRATION_FLOP_PER_S = 25e9
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def plan(
     recipes: Sequence[str] = ("dynamic_wi8_afp32",),
     prefill_lens: Sequence[int] | None = None,
     kv_cache_lens: Sequence[int] = (),
+    kv_cache_dtype: str = "float32",
 ) -> BuildPlan:
     """Tell what building a checkpoint would give, reading no weights.
 
@@ -101,31 +110,48 @@ def plan(
         recipes: As in `edgegen.convert.recipes`.
         prefill_lens: T of each prefill signature.
         kv_cache_lens: S of the build, then others whose caches are of interest.
+        kv_cache_dtype: `float32` or `float16`.
 
     Raises:
         EdgegenError: the checkpoint, a recipe or a length cannot be used.
     """
-    chosen = [find_recipe(name) for name in recipes]
+    for name in recipes:
+        find_recipe(name)
     model = author_model(open_checkpoint(checkpoint))
-    decoder = model.module
-    if not isinstance(decoder, Decoder):
+    if not isinstance(model.module, Decoder):
         raise ConversionError(
             f"the checkpoint is a model of the kind {model.kind}, and plans are for decoders",
             "`edgegen convert` makes a .tflite of it",
         )
     longest = model.config.max_position_embeddings
-    spec = fitting_spec(longest, prefill_lens, kv_cache_lens[0] if kv_cache_lens else None)
+    spec = fitting_spec(
+        longest,
+        prefill_lens,
+        kv_cache_lens[0] if kv_cache_lens else None,
+        kv_cache_dtype=kv_cache_dtype,
+    )
     check_spec(spec, longest)
+    return plan_model(model, spec, recipes, kv_cache_lens)
+
+
+def plan_model(
+    model: AuthoredModel,
+    spec: ExportSpec,
+    recipes: Sequence[str],
+    kv_cache_lens: Sequence[int] = (),
+) -> BuildPlan:
+    """Tell what building a decoder would give; see `plan`."""
+    decoder = model.module
+    assert isinstance(decoder, Decoder)
     found = signature_footprints(decoder, spec.prefill_lens, spec.kv_cache_len)
     caches = {
-        length: _cache_bytes(decoder, length)
+        length: _cache_bytes(decoder, length, spec.kv_cache_dtype)
         for length in dict.fromkeys((spec.kv_cache_len, *kv_cache_lens))
     }
     activations = max(one.activation_bytes for one in found.values())
-    layer_signatures = len(decoder.layers) * len(found)
     made = []
-    for name, recipe in zip(recipes, chosen, strict=True):
-        nbytes, weights = _tflite_bytes(model, decoder, recipe, found)
+    for name in recipes:
+        nbytes, weights = _tflite_bytes(model, decoder, find_recipe(name), found)
         made.append(
             RecipePlan(
                 recipe=name,
@@ -134,24 +160,52 @@ def plan(
                 device_bytes=weights + caches[spec.kv_cache_len] + activations,
             )
         )
-    cores = min(len(os.sched_getaffinity(0)), len(found))
+    host_s, host_bytes = _host_cost(model, spec, len(found), recipes)
     return BuildPlan(
-        checkpoint=Path(checkpoint),
+        checkpoint=model.checkpoint.path,
         parameter_count=model.parameter_count,
         spec=spec,
         kv_cache_bytes=caches,
         activation_bytes=activations,
-        host_bytes=START_BYTES + LAYER_SIGNATURE_BYTES * layer_signatures,
-        host_s=START_S
-        + LAYER_SIGNATURE_S * layer_signatures / cores
-        + model.checkpoint.nbytes * len(chosen) / STREAM_BYTES_PER_S,
+        host_bytes=host_bytes,
+        host_s=host_s,
         recipes=tuple(made),
     )
 
 
-def _cache_bytes(decoder: Decoder, length: int) -> int:
+def _host_cost(
+    model: AuthoredModel, spec: ExportSpec, signatures: int, recipes: Sequence[str]
+) -> tuple[float, int]:
+    """Return seconds and peak memory of a conversion whose graph is not kept from before.
+
+    The text of a static recipe is taken to fill the cache.
+    """
+    from edgegen.convert.reduction import find_reduction
+
+    reduction = None if spec.composites else find_reduction(model.module)
+    layers = model.config.num_hidden_layers
+    traced = signatures * (layers if reduction is None else reduction.traced)
+    cores = min(len(os.sched_getaffinity(0)), signatures)
+    seconds = (
+        START_S
+        + TRACED_LAYER_S * traced / cores
+        + LAYER_S * signatures * layers
+        + model.checkpoint.nbytes * len(recipes) / STREAM_BYTES_PER_S
+    )
+    nbytes = START_BYTES + TRACED_LAYER_BYTES * traced
+    static = sum(find_recipe(name).activation_bits is not None for name in recipes)
+    if static:
+        tokens = 2 * spec.kv_cache_len * (len(spec.prefill_lens) + 1)
+        seconds += static * 2 * model.parameter_count * tokens / CALIBRATION_FLOP_PER_S
+        held = CALIBRATION_START_BYTES + int(CALIBRATED_COPIES * 4 * model.parameter_count)
+        nbytes = max(nbytes, held)
+    return seconds, nbytes
+
+
+def _cache_bytes(decoder: Decoder, length: int, dtype: str) -> int:
+    value = np.dtype(dtype).itemsize
     shapes = decoder.cache_shapes(length)
-    return sum(4 * math.prod(shape) for layer in shapes for shape in layer.values())
+    return sum(value * math.prod(shape) for layer in shapes for shape in layer.values())
 
 
 def _bundle_bytes(model: AuthoredModel, tflite_bytes: int) -> int | None:

@@ -1,7 +1,8 @@
 """The parity ladder: from transformers down to the bundle in its engine, rung by rung.
 
 Each rung compares two neighbours on one text, so that the rung that fails says where the fault
-is; within a converted model the caches then say in which layer (`edgegen.ladder`).
+is; within a converted model its caches then say in which layer, and its tensors at which operator
+(`edgegen.ladder`).
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def verify(
     else:
         name, spec = _read_bundle(given, model, recipe)
     chosen = find_recipe(name)
-    # Of a user's own recipe nothing is known.
+    # Of a user's own recipe nothing is measured.
     if chosen.delegates and delegate not in chosen.delegates:
         raise EngineError(
             f"the recipe {name} does not run right on the delegate {delegate}, expected "
@@ -161,8 +162,13 @@ def _read_bundle(
     sidecar = provenance_path(bundle.path)
     try:
         record = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
-        adapter, composites = record.get("adapter"), record.get("spec", {}).get("composites", ())
-    except (ValueError, AttributeError) as error:
+        adapter, spec = record.get("adapter"), record.get("spec", {})
+        made_with: dict[str, Any] = {
+            "composites": tuple(spec.get("composites", ())),
+            "mask_input": bool(spec.get("mask_input", False)),
+            "kv_cache_dtype": str(spec.get("kv_cache_dtype", "float32")),
+        }
+    except (ValueError, AttributeError, TypeError) as error:
         raise BundleError(
             f"{sidecar} is not the record of a build: {error}",
             "remove it and name the bundle's recipe with --recipe",
@@ -191,4 +197,4 @@ def _read_bundle(
             "name the checkpoint that the bundle was made from",
         )
     assert found.kv_cache_len is not None
-    return str(name), ExportSpec(found.prefill_lens, found.kv_cache_len, tuple(composites))
+    return str(name), ExportSpec(found.prefill_lens, found.kv_cache_len, **made_with)

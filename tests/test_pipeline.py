@@ -382,6 +382,20 @@ def test_the_tracer_ends_with_a_killed_build(folder: Path, tmp_path: Path) -> No
     assert wait_for(lambda: processes_with(mark) == [])
 
 
+def test_a_tracer_whose_parent_is_gone_already_ends(tmp_path: Path) -> None:
+    """The parent may be killed before the tracer can ask to end with it."""
+    job = {"parent": os.getpid() + 1, "checkpoint": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgegen.convert.skeleton_worker"],
+        input=json.dumps(job).encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
 def test_torch_seeds_are_left_alone(folder: Path) -> None:
     """Authoring must not draw random numbers that the caller's program counts on."""
     torch.manual_seed(3)

@@ -65,7 +65,7 @@ def test_the_planned_sizes_are_those_of_the_files(
 
     model = edgegen.author_model(edgegen.open_checkpoint(folder))
     outputs = {recipe: tmp_path / f"{recipe}.tflite" for recipe in RECIPES}
-    made = edgegen.convert_recipes(model, outputs, spec=spec)
+    made = edgegen.convert_recipes(model, outputs, spec=spec, calibration=range(1, 65))
     apart = {
         one.recipe: one.tflite_bytes / made[one.recipe].path.stat().st_size - 1
         for one in found.recipes
@@ -104,6 +104,21 @@ def test_what_the_figures_are_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert longer.host_s > 0
 
 
+def test_static_recipes_hold_the_model_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, tiny_config("llama"))
+    spec = ExportSpec((16,), 64)
+    streamed = planned(tmp_path, spec, ["dynamic_wi8_afp32"], monkeypatch)
+    static = planned(tmp_path, spec, ["static_wi8_ai8"], monkeypatch)
+    assert static.host_s > streamed.host_s
+    assert static.host_bytes == streamed.host_bytes  # of so small a model the converter takes more
+
+    monkeypatch.setattr("edgegen.planning.CALIBRATED_COPIES", 1e6)
+    held = planned(tmp_path, spec, ["static_wi8_ai8"], monkeypatch).host_bytes
+    assert held == 500 * 2**20 + 4_000_000 * static.parameter_count
+
+
 def test_a_checkpoint_without_a_tokenizer_has_no_bundle(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, tiny_config("llama"))
     assert [one.bundle_bytes for one in plan(tmp_path).recipes] == [None]
@@ -120,7 +135,8 @@ def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) 
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["schema"] == "edgegen.plan/1"
-    assert [one["recipe"] for one in told["recipes"]] == list(RECIPES)
+    streamed = [name for name, recipe in RECIPES.items() if recipe.activation_bits is None]
+    assert [one["recipe"] for one in told["recipes"]] == streamed
     assert sorted(told["kv_cache_bytes"]) == ["128", "512"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from edgegen.author.safetensors_files import TensorEntry, read_index
 from edgegen.author.sentence_transformers import MODULES_FILE, SECTION, open_modules
 from edgegen.author.tensor_source import TensorSource
-from edgegen.errors import CheckpointError
+from edgegen.errors import CheckpointError, OutputError
 
 # A config is a page of text. Anything near this is not a config.
 MAX_JSON_BYTES = 64_000_000
@@ -59,6 +59,21 @@ class Checkpoint:
     files: tuple[Path, ...] = field(repr=False)
     nbytes: int
     adapter: Adapter | None = None
+
+    def refuse_own(self, output: Path) -> None:
+        """Refuse an output that would replace a file of the checkpoint or of its adapter.
+
+        Raises:
+            OutputError: it would.
+        """
+        folders = {"checkpoint": self.path}
+        if self.adapter is not None:
+            folders["adapter"] = self.adapter.path
+        for what, folder in folders.items():
+            if output.exists() and output.resolve().parent == folder.resolve():
+                raise OutputError(
+                    f"output {output} is a file of the {what} itself", "choose another name"
+                )
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

@@ -15,13 +15,14 @@ from torch.nn import functional
 from edgegen.author.layers.composites import param_tensor_is_read
 from edgegen.author.layers.embedding import Embedding
 from edgegen.author.layers.kv_cache import Cache
-from edgegen.author.layers.mask import CausalMask
+from edgegen.author.layers.mask import MASKED, CausalMask, narrowed
 from edgegen.author.layers.rope import Rope
 from edgegen.author.layers.step import Step
 from edgegen.contract import (
     DECODE,
     INPUT_POS,
     LOGITS,
+    MASK,
     PARAM_TENSOR,
     PARAM_TENSOR_SHAPE,
     TOKENS,
@@ -99,6 +100,7 @@ class Decoder(nn.Module):
         *,
         logits: str = "last",
         params: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor | None, list[Cache]]:
         """Run the tokens of one call.
 
@@ -109,12 +111,16 @@ class Decoder(nn.Module):
                 has none.
             logits: `none` (prefill needs only the caches), `last` or `all`.
             params: int32 `[1, 1, 1, 7]`, the signature's `param_tensor` where it has one.
+            mask: `[1, 1, T, S]`, what each token sees, where the signature has that input.
 
         Returns:
             Logits `[B, T or 1, V]` or `None`, and the updated caches.
         """
         x, step = self.prepare(tokens, input_pos, self._kv_cache_len(caches))
         step = replace(step, params=params)
+        if mask is not None:
+            masks = {name: self._narrowed(name, mask, own) for name, own in step.masks.items()}
+            step = replace(step, masks=masks)
         updated = list(caches)
         for index, layer in enumerate(self.layers):
             owner = self.cache_layers[index]
@@ -122,6 +128,11 @@ class Decoder(nn.Module):
         if logits == "none":
             return None, updated
         return self.head(x if logits == "all" else x[:, -1:]), updated
+
+    def _narrowed(self, name: str, mask: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        # A causal mask hides nothing that the runtime's does not.
+        is_plain = self.masks[name] == CausalMask()
+        return torch.clamp(mask, min=MASKED) if is_plain else narrowed(mask, own)
 
     def prepare(
         self, tokens: torch.Tensor, input_pos: torch.Tensor, kv_cache_len: int
@@ -230,6 +241,7 @@ class Decoder(nn.Module):
             caches,
             logits="last" if signature == DECODE else "none",
             params=inputs.get(PARAM_TENSOR),
+            mask=inputs.get(MASK),
         )
         outputs = {
             name: tensor

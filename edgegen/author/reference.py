@@ -53,7 +53,7 @@ def reference_run(
     # Tables are read for the tokens in use alone, which are numbered anew.
     renumbered = torch.tensor([[used.index(token) for token in tokens]], dtype=torch.int32)
     positions = torch.arange(count, dtype=torch.int32)
-    rows = {name: _rows(sources[name], used) for name in decoder.token_tables}
+    rows = {name: token_rows(sources[name], used) for name in decoder.token_tables}
     outside = {
         name: torch.from_numpy(source.read())
         for name, source in sources.items()
@@ -82,8 +82,11 @@ def reference_run(
     return decoder.adjust_logits(torch.cat(logits, dim=1) + bias), caches
 
 
-def _rows(table: TensorSource, tokens: Sequence[int]) -> torch.Tensor:
-    # Tokens past the end of a table have its first row, as in Gemma 3n.
+def token_rows(table: TensorSource, tokens: Sequence[int]) -> torch.Tensor:
+    """Read the rows of tokens, `[len(tokens), D]`; those past a table's end have its first row.
+
+    As Gemma 3n's per-layer table does in transformers, which is shorter than the vocabulary.
+    """
     rows = [token if token < table.shape[0] else 0 for token in tokens]
     return torch.cat([torch.from_numpy(table.read_rows(row, row + 1)) for row in rows])
 

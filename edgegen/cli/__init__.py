@@ -23,6 +23,7 @@ VERBS = {
     "convert": "make a .tflite from a checkpoint folder, without a bundle around it",
     "run": "generate text from a bundle with LiteRT-LM on this machine",
     "bench": "measure a bundle: initialization, first token, rates, memory",
+    "tune": "search for a recipe of several precisions, for a size or a quality",
     "verify": "compare a checkpoint and its bundle rung by rung, and name what departs",
     "inspect": "show what is inside a bundle",
     "list": "print the known architectures, recipes and runners",

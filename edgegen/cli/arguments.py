@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from edgegen.bundle.engine_types import MAX_SEED
-from edgegen.contract import COMPOSITES
+from edgegen.contract import COMPOSITES, KV_CACHE_DTYPES
+from edgegen.errors import EdgegenError
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,17 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--kv-cache-len", type=int, help="room for prompt and answer (1280)")
     parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="a text like what the model will read, for static recipes",
+    )
+    parser.add_argument(
+        "--target",
+        choices=("cpu", "gpu", "both"),
+        help="refuse recipes and composites that do not run right on these delegates",
+    )
+    parser.add_argument(
         "--composites",
         type=_names,
         default=(),
@@ -25,11 +37,27 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw these named boundaries around layers, for runtimes with kernels of their own: "
         f"{', '.join(COMPOSITES)} (none)",
     )
+    add_kv_cache_dtype(parser)
+    parser.add_argument(
+        "--mask-input",
+        action="store_true",
+        help="let the runtime say what each token sees (the graph computes it from the positions)",
+    )
     parser.add_argument(
         "--lora", type=Path, metavar="ADAPTER", help="folder of a PEFT LoRA adapter to merge"
     )
     parser.add_argument(
         "--lora-scale", type=float, metavar="X", help="times the adapter's own scaling (1.0)"
+    )
+
+
+def add_kv_cache_dtype(parser: argparse.ArgumentParser) -> None:
+    """Declare the type of the caches."""
+    parser.add_argument(
+        "--kv-cache-dtype",
+        choices=KV_CACHE_DTYPES,
+        default="float32",
+        help="what the KV cache holds; float16 takes half the memory (%(default)s)",
     )
 
 
@@ -65,6 +93,21 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
+
+
+def read_text(path: Path) -> str:
+    """Read a user's text.
+
+    Raises:
+        EdgegenError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise EdgegenError(
+            f"{path} is not UTF-8 text: byte {error.start} cannot be read",
+            "save it as UTF-8 first, for example with iconv",
+        ) from error
 
 
 def safe_for_terminal(text: str) -> str:

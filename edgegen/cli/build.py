@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from edgegen.cli.arguments import add_export_arguments
+from edgegen.cli.arguments import add_export_arguments, read_text
 
 EXAMPLES = """\
 example:
@@ -55,7 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         prefill_lens=arguments.prefill,
         kv_cache_len=arguments.kv_cache_len,
         composites=arguments.composites,
+        mask_input=arguments.mask_input,
+        kv_cache_dtype=arguments.kv_cache_dtype,
         recipe=arguments.recipe,
+        target=arguments.target,
+        calibration=arguments.calibration and read_text(arguments.calibration),
         lora=arguments.lora,
         lora_scale=arguments.lora_scale,
         parameters={name: value for name, value in overrides.items() if value is not None},

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from edgegen.pipeline import Build
 
 
+def _prediction(made: Build, bundle_bytes: int) -> str:
+    """Say what the plan said of the bundle and of converting, and what came."""
+    planned = made.predicted
+    converted = next(cost for cost in made.stages if cost.name == "convert")
+    peak = converted.peak_memory_bytes
+    came = f"{mib(bundle_bytes)}, {converted.wall_s:.0f} s" + (f", {mib(peak)}" if peak else "")
+    size = planned.recipes[0].bundle_bytes
+    said = f"{'-' if size is None else mib(size)}, {planned.host_s:.0f} s"
+    return f"planned (bundle, converting): {said}, {mib(planned.host_bytes)}; measured: {came}"
+
+
 def summary(made: Build, out: TextIO) -> None:
     """Print sizes, the cost of each stage, and what the self-check found."""
     console = Console(file=out, highlight=False, soft_wrap=True)
@@ -34,6 +45,7 @@ def summary(made: Build, out: TextIO) -> None:
         peak = cost.peak_memory_bytes
         table.add_row(cost.name, f"{cost.wall_s:.1f}", "-" if peak is None else f"{peak / MIB:.0f}")
     console.print(table)
+    console.print(_prediction(made, bundle_bytes), markup=False)
     if made.check is None:
         console.print("self-check skipped")
         return

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from edgegen.cli.arguments import add_export_arguments
+from edgegen.cli.arguments import add_export_arguments, read_text
 
 EXAMPLES = """\
 examples:
@@ -47,9 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         arguments.output,
         recipes=arguments.recipe.split(","),
+        target=arguments.target,
+        calibration=arguments.calibration and read_text(arguments.calibration),
         prefill_lens=arguments.prefill,
         kv_cache_len=arguments.kv_cache_len,
         composites=arguments.composites,
+        mask_input=arguments.mask_input,
+        kv_cache_dtype=arguments.kv_cache_dtype,
         lora=arguments.lora,
         lora_scale=arguments.lora_scale,
         force=arguments.force,

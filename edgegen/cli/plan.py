@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from edgegen.cli.arguments import lengths
+from edgegen.cli.arguments import add_kv_cache_dtype, lengths
 from edgegen.report.tables import PLAIN_WIDTH, Part, mib, table, to_text
 
 EXAMPLES = """examples:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint folder")
     parser.add_argument(
-        "--recipe", metavar="R,R,...", help="see `edgegen list recipes` (all of them)"
+        "--recipe", metavar="R,R,...", help="see `edgegen list recipes` (all but static ones)"
     )
     parser.add_argument(
         "--prefill", type=lengths, metavar="T,T,...", help="prefill lengths (16,128,512)"
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S,S,...",
         help="room for prompt and answer, and other lengths to compare its memory with (1280)",
     )
+    add_kv_cache_dtype(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,11 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     from edgegen.convert.recipes import RECIPES
     from edgegen.planning import plan
 
+    streamed = [name for name, recipe in RECIPES.items() if recipe.activation_bits is None]
     found = plan(
         arguments.checkpoint,
-        recipes=arguments.recipe.split(",") if arguments.recipe else list(RECIPES),
+        recipes=arguments.recipe.split(",") if arguments.recipe else streamed,
         prefill_lens=arguments.prefill,
         kv_cache_lens=arguments.kv_cache_len,
+        kv_cache_dtype=arguments.kv_cache_dtype,
     )
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=2))

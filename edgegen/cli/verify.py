@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgegen.bundle.engine_types import DELEGATES
-from edgegen.cli.arguments import lengths, positive_int
-from edgegen.errors import EdgegenError
+from edgegen.cli.arguments import lengths, positive_int, read_text
 from edgegen.report.tables import PLAIN_WIDTH, Part, table, to_text
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         bundle=arguments.bundle,
         recipe=arguments.recipe,
-        text=TEXT if arguments.text is None else _read(arguments.text),
+        text=TEXT if arguments.text is None else read_text(arguments.text),
         tokens=arguments.tokens,
         delegate=arguments.delegate,
         prefill_lens=arguments.prefill,
@@ -95,13 +94,3 @@ def _cells(rung: Rung) -> list[str]:
         f"{found.reference_perplexity:.4g} > {found.perplexity:.4g}",
         "-" if first is None else str(first),
     ]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise EdgegenError(
-            f"{path} is not UTF-8 text: byte {error.start} cannot be read",
-            "save it as UTF-8 first, for example with iconv",
-        ) from error

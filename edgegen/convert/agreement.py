@@ -59,6 +59,12 @@ def compare_on_text(reference: Logits, found: Logits, tokens: Sequence[int]) -> 
     )
 
 
+def worst_position(reference: Logits, found: Logits) -> int:
+    """Return the position whose logits, of `[T, V]`, are farthest from the reference's."""
+    distances = np.linalg.norm(reference - found, axis=1) / np.linalg.norm(reference, axis=1)
+    return int(np.nan_to_num(distances, nan=np.inf).argmax())
+
+
 def perplexity(logits: Logits, tokens: Sequence[int]) -> float:
     """Return the perplexity of `tokens[1:]`, of which each has the logits after the one before."""
     a: npt.NDArray[np.float64] = logits[:-1].astype(np.float64)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edgegen.author.decoder import Decoder
 from edgegen.author.layers.kv_cache import Cache
 from edgegen.contract import CACHE_PREFIXES, CONV_CACHE_PREFIX, KV_CACHE_K_PREFIX, KV_CACHE_V_PREFIX
+from edgegen.convert.op_departure import OperatorDeparture
 from edgegen.convert.replay import TOKEN_BY_TOKEN, ReplaySession
 
 _WORD = {KV_CACHE_K_PREFIX: "k", KV_CACHE_V_PREFIX: "v", CONV_CACHE_PREFIX: "convolution"}
@@ -30,12 +31,16 @@ class LayerDeparture:
         cache: `k`, `v` or `convolution`.
         max_abs_diff: Largest difference of a value.
         relative_diff: Norm of the difference over the norm of torch's.
+        name: What the signatures call it.
+        position: The token whose part of it differs most.
     """
 
     layer: int
     cache: str
     max_abs_diff: float
     relative_diff: float
+    name: str
+    position: int
 
 
 @dataclass(frozen=True)
@@ -47,23 +52,44 @@ class Departure:
         first: The departing caches of the first layer that has one; empty if none departs, so
             that what is wrong comes after the last layer's cache.
         layers: Every cache, in the order of the layers.
+        searched: The token whose call was searched for an operator; `None` if none was.
+        operator: The first operator that departs in that call.
     """
 
     written: str
     first: tuple[LayerDeparture, ...]
     layers: tuple[LayerDeparture, ...]
+    searched: int | None = None
+    operator: OperatorDeparture | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the first caches that depart."""
+        return tuple(one.name for one in self.first)
+
+    @property
+    def position(self) -> int:
+        """The token whose part of those caches differs most; 0 where none departs."""
+        if not self.first:
+            return 0
+        return max(self.first, key=lambda one: one.relative_diff).position
 
     @property
     def told(self) -> str:
         """Say it in a sentence."""
+        operator = ""
+        if self.operator is not None:
+            operator = f"; {self.operator.told}"
+        elif self.searched is not None:
+            operator = f"; in the call of token {self.searched} every operator agrees"
         if not self.first:
             return (
-                f"all caches are torch's ({self.written}): what is wrong comes after the keys and "
-                "values of the last layer"
+                f"no cache departs ({self.written}), so what is wrong comes after the keys and "
+                f"values of the last layer, or is little in each{operator}"
             )
         layer = self.first[0].layer
         which = " and ".join(f"{d.cache} by up to {d.max_abs_diff:.2g}" for d in self.first)
-        return f"layer {layer} is the first to depart ({self.written}): {which}"
+        return f"layer {layer} is the first to depart ({self.written}): {which}{operator}"
 
 
 def find_departure(
@@ -111,18 +137,27 @@ def _compare(
     tokens: int,
 ) -> LayerDeparture:
     prefix = next(prefix for prefix in CACHE_PREFIXES if name.startswith(prefix))
-    if prefix == KV_CACHE_K_PREFIX:  # [B, K, S, H]
-        a, b = expected[:, :, :tokens], cache[:, :, :tokens]
-    elif prefix == KV_CACHE_V_PREFIX:  # [B, K, H, S]
-        a, b = expected[..., :tokens], cache[..., :tokens]
-    else:  # spread over S rows, of which there are more in one than in the other
-        both = min(expected.size, cache.size)
-        a, b = expected.reshape(-1)[:both], cache.reshape(-1)[:both]
+    a, b = _by_token(prefix, expected, tokens), _by_token(prefix, cache, tokens)
+    both = min(a.shape[1], b.shape[1])  # a convolution's S rows end in more or fewer zeros
+    a, b = a[:, :both], b[:, :both]
     difference = a.astype(np.float64) - b
     norm = float(np.linalg.norm(a))
+    differences, norms = np.linalg.norm(difference, axis=1), np.linalg.norm(a, axis=1)
+    worst = np.nan_to_num(differences / np.where(norms == 0, 1, norms), nan=np.inf).argmax()
     return LayerDeparture(
         layer,
         _WORD[prefix],
         float(np.abs(difference).max()),
         float(np.linalg.norm(difference)) / norm if norm else float(np.abs(difference).max()),
+        name,
+        tokens - len(a) + int(worst),
     )
+
+
+def _by_token(prefix: str, cache: npt.NDArray[np.float32], tokens: int) -> npt.NDArray[np.float32]:
+    """Return a row for each token, or one for all where the cache is what the last one left."""
+    if prefix == KV_CACHE_K_PREFIX:  # [B, K, S, H] -> [S, B, K, H]
+        return cache[:, :, :tokens].transpose(2, 0, 1, 3).reshape(tokens, -1)
+    if prefix == KV_CACHE_V_PREFIX:  # [B, K, H, S] -> [S, B, K, H]
+        return cache[..., :tokens].transpose(3, 0, 1, 2).reshape(tokens, -1)
+    return cache.reshape(1, -1)

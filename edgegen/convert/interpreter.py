@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
+from edgegen.author.layers.mask import MASKED
 from edgegen.contract import (
     CACHE_PREFIXES,
     DECODE,
     INPUT_POS,
     LOGITS,
+    MASK,
     PARAM_TENSOR,
     PARAM_TENSOR_SHAPE,
     TOKENS,
@@ -46,12 +48,13 @@ class TfliteSession:
             )
         self._runners = {name: self._interpreter.get_signature_runner(name) for name in signatures}
         details = self._runners[DECODE].get_input_details()
-        self._cache: dict[str, npt.NDArray[np.float32]] = {
-            name: np.zeros(item["shape"], np.float32)
+        self._cache: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros(item["shape"], item["dtype"])
             for name, item in details.items()
             if name.startswith(CACHE_PREFIXES)
         }
         self._has_params = PARAM_TENSOR in details
+        self._kv_cache_len = int(details[MASK]["shape"][-1]) if MASK in details else None
         self.position = 0
 
     def prefill(self, tokens: Sequence[int]) -> None:
@@ -87,12 +90,20 @@ class TfliteSession:
         count: int,
     ) -> dict[str, Any]:
         """Run a signature on tokens of which the first `count` are real."""
+        outputs: dict[str, Any] = self._runners[signature](**self._inputs(tokens, positions, count))
+        self._cache = {name: outputs[name] for name in self._cache}
+        return outputs
+
+    def _inputs(
+        self, tokens: npt.NDArray[np.int32], positions: npt.NDArray[np.int32], count: int
+    ) -> dict[str, npt.NDArray[Any]]:
         inputs = {TOKENS: tokens, INPUT_POS: positions, **self._cache}
         if self._has_params:
             params = np.zeros(PARAM_TENSOR_SHAPE, np.int32)
             params[..., 0] = self.position
             params[..., 1:3] = self.position + count
             inputs[PARAM_TENSOR] = params
-        outputs: dict[str, Any] = self._runners[signature](**inputs)
-        self._cache = {name: outputs[name] for name in self._cache}
-        return outputs
+        if self._kv_cache_len is not None:
+            hidden = np.arange(self._kv_cache_len) > positions[:, None]
+            inputs[MASK] = np.where(hidden, MASKED, 0).astype(np.float32)[None, None]
+        return inputs

@@ -21,7 +21,6 @@ from ai_edge_quantizer.transformations import (
 )
 
 from edgegen.convert.plan import WeightPlan
-from edgegen.convert.quantize import stored_block_scales
 
 _LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 
@@ -100,16 +99,20 @@ def _mark_blockwise(model: Any, plan: WeightPlan, use: Any) -> None:
     tensor.quantization.quantizedDimension = 0
 
 
+def block_scales_buffer(model: Any, plan: WeightPlan) -> Any:
+    """Return the buffer of a marked weight's block scales."""
+    use = plan.weight.uses[0]
+    subgraph = model.subgraphs[use.subgraph]
+    scales = subgraph.tensors[use.tensor].quantization.details.scales
+    return model.buffers[subgraph.tensors[scales].buffer]
+
+
 def set_scales(model: Any, plan: WeightPlan, scales: npt.NDArray[np.float32]) -> None:
-    """Put the scales that the data turned out to have in place of the marks."""
+    """Put the scales that the data turned out to have in place of the marks; not those of blocks,
+    which are data themselves.
+    """
     for use in plan.weight.uses:
-        subgraph = model.subgraphs[use.subgraph]
-        quantization = subgraph.tensors[use.tensor].quantization
-        if plan.block_size:
-            buffer = subgraph.tensors[quantization.details.scales].buffer
-            model.buffers[buffer].data = stored_block_scales(scales).reshape(-1).view(np.uint8)
-        else:
-            quantization.scale = scales
+        model.subgraphs[use.subgraph].tensors[use.tensor].quantization.scale = scales
 
 
 def insert_rotations(model: Any, plans: list[WeightPlan]) -> None:

@@ -79,6 +79,24 @@ def quantizer_entries(entries: list[dict[str, str]]) -> QuantizerRecipe:
     return [_in_librarys_form(entry) for entry in entries]
 
 
+def with_defaults(entry: dict[str, str]) -> dict[str, str]:
+    """Fill in what an entry does not say; of floats nothing is left to say."""
+    if entry["weights"] in _FLOATS:
+        return dict(entry)
+    return {key: known[0] for key, known in _OPTIONS.items()} | entry
+
+
+def exact_pattern(name: str) -> str:
+    """Return the pattern that matches the weight of that name alone."""
+    return f"^{re.escape(name)}$"
+
+
+def format_entries(entries: list[dict[str, str]]) -> str:
+    """Return the text of a recipe file: an entry on each line."""
+    lines = ",\n".join(f"  {json.dumps(entry)}" for entry in entries)
+    return f"[\n{lines}\n]\n"
+
+
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "an empty list", str: "a text", type(None): "null"}
     return names.get(type(value), "a number")
@@ -117,7 +135,7 @@ def _entry(where: str, given: object) -> dict[str, str]:
         return dict(given)
     for key, known in _OPTIONS.items():
         _require_one_of(where, key, given.get(key, known[0]), known)
-    entry = {key: known[0] for key, known in _OPTIONS.items()} | given
+    entry = with_defaults(given)
     _require_known_to_the_library(where, entry)
     return entry
 

@@ -5,7 +5,8 @@ How a name reads: `dynamic` computes in int8 with activations quantized at run t
 for each 32 columns, else one for each output channel; `hr` weights rotated by a Hadamard
 matrix; `octav` and `mse` scales that clip the largest weights; `mixed48` and `mixed28` int8
 for the embedding and the head, int4 or int2 for the rest; `afp32` float32 activations between
-operations. A recipe is one entry of `RECIPES`: the command line, the documentation and the
+operations; `static` and `ai8` activations with fixed scales, in matrix products alone
+(`calibrate.py`). A recipe is one entry of `RECIPES`: the command line, the documentation and the
 tests read it from there. A user's own comes from a JSON file (`recipe_file.py`).
 """
 
@@ -29,12 +30,15 @@ class Recipe:
         name: The recipe's name.
         summary: What a user reads in `edgegen list recipes`.
         quantizer_recipe: Makes ai-edge-quantizer's form of it; an empty list stores float32.
-        delegates: Where the engines run it right, as measured (README.md has the table).
+        delegates: Where the engines run it right, as measured (README.md has the table); of a
+            user's own recipe nothing is measured.
         min_cosine: Least cosine of the logits with torch's on the same stored weights; int8
             compute also rounds the activations.
         is_strict: Whether each entry must match a weight, and each weight be stored as its last
             entry says. Otherwise what the library does not take for an operator falls back to
             an earlier entry, at last to float32.
+        activation_bits: Of activations whose scales a calibration text fixes ahead of time; `None`
+            where there is nothing to calibrate.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Recipe:
     delegates: tuple[str, ...]
     min_cosine: float
     is_strict: bool = False
+    activation_bits: int | None = None
 
 
 # The embedding and the head, by the names that decoders and encoders here give them.
@@ -205,6 +210,22 @@ RECIPES = {
             _mixed(_library("dynamic_wi2c_afp32", algorithm_key="OCTAV")),
             ("cpu", "gpu"),
             0.99,
+        ),
+        Recipe(
+            "static_wi8_ai8",
+            "int8 weights, products of int8 activations with scales from a --calibration text",
+            _library("dynamic_wi8_afp32"),
+            ("cpu", "gpu"),
+            0.9,
+            activation_bits=8,
+        ),
+        Recipe(
+            "static_wi8_ai16",
+            "the same with int16 activations: exacter, and slow on a CPU",
+            _library("dynamic_wi8_afp32"),
+            ("cpu",),
+            0.99,
+            activation_bits=16,
         ),
     )
 }

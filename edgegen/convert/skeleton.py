@@ -100,6 +100,7 @@ def _traced(
             "spec": asdict(spec),
             "reduction": reduction and asdict(reduction),
             "out": scratch,
+            "parent": os.getpid(),
         }
         _run_worker(job, len(names), folder / "log")
         parts = {name: (folder / f"{name}.tflite").read_bytes() for name in names}

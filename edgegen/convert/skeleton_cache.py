@@ -59,7 +59,7 @@ def skeleton_key(model: AuthoredModel, spec: ExportSpec, reduction: Reduction | 
     facts = {
         "config": {k: v for k, v in model.checkpoint.config.items() if not k.startswith("_")},
         "shapes": shapes,
-        "spec": [spec.prefill_lens, spec.kv_cache_len, spec.composites],
+        "spec": vars(spec),
         "reduction": None if reduction is None else vars(reduction),
         "packages": [metadata.version(name) for name in _PACKAGES],
         "code": _code_digest(),

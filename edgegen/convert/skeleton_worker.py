@@ -29,8 +29,8 @@ _PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run the job on stdin; 0 when every signature was written."""
     job = json.loads(sys.stdin.buffer.read())
+    _die_with_parent(job["parent"])
     # The converter reports its progress on stdout, where only finished signatures belong.
-    _die_with_parent()
     finished = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     from edgegen.author import author_model, merge_adapter, open_checkpoint
@@ -46,6 +46,8 @@ def main() -> int:
         tuple(job["spec"]["prefill_lens"]),
         job["spec"]["kv_cache_len"],
         tuple(job["spec"]["composites"]),
+        job["spec"]["mask_input"],
+        job["spec"]["kv_cache_dtype"],
     )
 
     reduction = job["reduction"]
@@ -73,7 +75,7 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
     while waiting or running:
         while waiting and len(running) < limit:
             name, tokens = waiting.pop(0)
-            process = context.Process(target=_child, args=(write, name, tokens))
+            process = context.Process(target=_child, args=(os.getpid(), write, name, tokens))
             process.start()
             running[process.sentinel] = (name, process)
         for sentinel in wait([child.sentinel for _, child in running.values()]):
@@ -90,14 +92,16 @@ def _fork_each(signatures: Mapping[str, int], write: Any, finished: TextIO) -> i
     return 0
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """Ask Linux to end this process when its parent ends, however that comes."""
     with suppress(OSError, AttributeError):  # another system: the parent's own cleanup remains
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we could ask
+        os._exit(1)
 
 
-def _child(write: Any, name: str, tokens: int) -> None:
-    _die_with_parent()
+def _child(parent: int, write: Any, name: str, tokens: int) -> None:
+    _die_with_parent(parent)
     try:
         write(name, tokens)
     except Exception as error:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgegen.contract import COMPOSITES, DECODE, prefill_signature
+from edgegen.contract import (
+    CACHE_UPDATE,
+    COMPOSITES,
+    DECODE,
+    KV_CACHE_DTYPES,
+    RUNTIME_BMM,
+    prefill_signature,
+)
 from edgegen.errors import ConversionError, did_you_mean
 
 MIN_KV_CACHE_LEN = 8
@@ -19,14 +26,21 @@ class ExportSpec:
         prefill_lens: T of each `prefill_{T}` signature, ascending.
         kv_cache_len: S, room for prompt and answer together, in tokens.
         composites: Names of the runtime boundaries to draw, of `edgegen.contract.COMPOSITES`.
+        mask_input: Whether each signature of a decoder has the input `mask`, in which the runtime
+            says what each token sees, instead of computing that from the positions. A layer's
+            sliding window narrows it.
+        kv_cache_dtype: What a decoder's caches hold between calls, of `KV_CACHE_DTYPES`. The graph
+            computes in float32 either way.
 
     Raises:
-        ConversionError: a composite is unknown.
+        ConversionError: a composite or the caches' type is unknown, or they exclude each other.
     """
 
     prefill_lens: tuple[int, ...] = (16, 128, 512)
     kv_cache_len: int = 1280
     composites: tuple[str, ...] = ()
+    mask_input: bool = False
+    kv_cache_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefill_lens", tuple(sorted(set(self.prefill_lens))))
@@ -35,6 +49,17 @@ class ExportSpec:
                 raise ConversionError(
                     f"there is no composite '{name}'", did_you_mean(name, COMPOSITES)
                 )
+        if self.kv_cache_dtype not in KV_CACHE_DTYPES:
+            raise ConversionError(
+                f"a KV cache cannot hold {self.kv_cache_dtype}",
+                f"choose one of {', '.join(KV_CACHE_DTYPES)}",
+            )
+        own_layout = [name for name in (CACHE_UPDATE, RUNTIME_BMM) if name in self.composites]
+        if own_layout and self.kv_cache_dtype != "float32":
+            raise ConversionError(
+                f"{own_layout[0]} is drawn around float32 caches, not {self.kv_cache_dtype}",
+                "leave out the one or the other",
+            )
 
     @property
     def signatures(self) -> dict[str, int]:
@@ -89,6 +114,9 @@ def fitting_spec(
     prefill_lens: Sequence[int] | None = None,
     kv_cache_len: int | None = None,
     composites: Sequence[str] = (),
+    *,
+    mask_input: bool = False,
+    kv_cache_dtype: str = "float32",
 ) -> ExportSpec:
     """Fill in what was not asked for, so that it fits the model and what was."""
     usual = ExportSpec()
@@ -100,7 +128,7 @@ def fitting_spec(
     smallest = min(prefill_lens, default=0)
     if kv_cache_len is None and 0 < smallest <= cache:
         cache -= cache % smallest  # a prompt's last chunk is padded to the smallest length
-    return ExportSpec(tuple(prefill_lens), cache, tuple(composites))
+    return ExportSpec(tuple(prefill_lens), cache, tuple(composites), mask_input, kv_cache_dtype)
 
 
 def check_encoder_lens(spec: ExportSpec, longest: int) -> None:

@@ -3,7 +3,8 @@
 All sizes are known before any data is read, so the file is laid out first: a header (the
 flatbuffer without weight data), then each weight at its own 64-byte aligned place, referred
 to by absolute position. Blocks of rows are read, quantized and written in any order by a few
-threads; scales are collected and the header is written last. Peak memory is a few blocks,
+threads; scales of channels are collected and the header is written last. Scales of blocks are as
+many as a tenth of the weights, and go to a place of their own. Peak memory is a few blocks of rows,
 whatever the size of the model, except where an algorithm needs all rows of a weight at once:
 then it is about ten bytes for each of its values, for as many weights as there are threads.
 """
@@ -24,10 +25,10 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from edgegen.author.tensor_source import TensorSource
 from edgegen.convert.layout import in_graph_layout
-from edgegen.convert.mark import insert_rotations, mark, set_scales
+from edgegen.convert.mark import block_scales_buffer, insert_rotations, mark, set_scales
 from edgegen.convert.plan import WeightPlan
 from edgegen.convert.quantization_error import QuantizationError
-from edgegen.convert.quantize import quantize_rows
+from edgegen.convert.quantize import quantize_rows, stored_block_scales
 from edgegen.errors import ConversionError
 from edgegen.progress import Advance, stage
 
@@ -46,6 +47,7 @@ class _Block:
     start: int
     stop: int
     position: int
+    scales_position: int | None
 
 
 def stream_weights(
@@ -70,28 +72,32 @@ def stream_weights(
     for plan in plans:
         _require_same_shape(plan, sources[plan.weight.name])
         mark(model, plan)
-        buffer = model.buffers[plan.weight.buffer]
-        # Present from the start, so that the header's length does not change with them.
-        buffer.data, buffer.offset, buffer.size = None, 1, 1
+        for buffer in _outside(model, plan):
+            # Present from the start, so that the header's length does not change with them.
+            buffer.data, buffer.offset, buffer.size = None, 1, 1
     insert_rotations(model, plans)
     scales = {
         plan.weight.name: np.zeros(plan.scale_shape, np.float32)
         for plan in plans
-        if plan.scale_shape is not None
+        if plan.scale_shape is not None and not plan.block_size
     }
     position = _aligned(len(flatbuffer_utils.convert_object_to_bytearray(model)))
     reserved = position
-    positions = {}
+    blocks = []
+    places: list[tuple[Any, int, int]] = []
     for plan in plans:
-        positions[plan.weight.name] = position
-        position = _aligned(position + plan.nbytes)
-    blocks = [b for p in plans for b in _blocks(p, sources, positions[p.weight.name])]
+        starts = []
+        for buffer, size in zip(_outside(model, plan), _sizes(plan), strict=True):
+            places.append((buffer, position, size))
+            starts.append(position)
+            position = _aligned(position + size)
+        blocks += _blocks(plan, sources, *starts)
     total = sum(plan.nbytes for plan in plans)
     with stage("weights", total, "B") as advance, output.open("r+b") as file:
         errors = _write_blocks(blocks, scales, file.fileno(), advance)
+        for buffer, start, size in places:
+            buffer.offset, buffer.size = start, size
         for plan in plans:
-            buffer = model.buffers[plan.weight.buffer]
-            buffer.offset, buffer.size = positions[plan.weight.name], plan.nbytes
             if plan.weight.name in scales:
                 set_scales(model, plan, scales[plan.weight.name])
         header = flatbuffer_utils.convert_object_to_bytearray(model)
@@ -100,6 +106,19 @@ def stream_weights(
         # Engines map the file: its last weight must be there to its last aligned byte.
         file.truncate(position)
     return tuple(QuantizationError.of(plan, *errors[plan.weight.name]) for plan in plans)
+
+
+def _outside(model: Any, plan: WeightPlan) -> list[Any]:
+    """Return the buffers whose content is not in the header: a weight, and its block scales."""
+    weight = model.buffers[plan.weight.buffer]
+    return [weight, block_scales_buffer(model, plan)] if plan.block_size else [weight]
+
+
+def _sizes(plan: WeightPlan) -> list[int]:
+    if not plan.block_size:
+        return [plan.nbytes]
+    assert plan.scale_shape is not None
+    return [plan.nbytes, 2 * math.prod(plan.scale_shape)]  # float16
 
 
 def _require_same_shape(plan: WeightPlan, entry: TensorSource) -> None:
@@ -112,7 +131,12 @@ def _require_same_shape(plan: WeightPlan, entry: TensorSource) -> None:
         )
 
 
-def _blocks(plan: WeightPlan, sources: Mapping[str, TensorSource], position: int) -> list[_Block]:
+def _blocks(
+    plan: WeightPlan,
+    sources: Mapping[str, TensorSource],
+    position: int,
+    scales_position: int | None = None,
+) -> list[_Block]:
     rows, row_values = plan.weight.shape[0], math.prod(plan.weight.shape[1:])
     step = rows if plan.needs_all_rows else max(1, BLOCK_BYTES // (row_values * 4))
     # A block must end on a whole byte: with 4 bits and an odd row length, after even rows.
@@ -126,6 +150,9 @@ def _blocks(plan: WeightPlan, sources: Mapping[str, TensorSource], position: int
             start,
             min(start + step, rows),
             position + start * row_values * plan.bits // 8,
+            None
+            if scales_position is None
+            else scales_position + start * (row_values // plan.block_size) * 2,
         )
         for start in range(0, rows, step)
     ]
@@ -143,7 +170,10 @@ def _write_blocks(
     def work(block: _Block) -> tuple[str, int, float, float]:
         rows = block.entry.read_rows(block.start, block.stop)
         name, stored = block.plan.weight.name, quantize_rows(block.plan, rows)
-        if stored.scales is not None:
+        if block.scales_position is not None:
+            assert stored.scales is not None
+            _write(handle, stored_block_scales(stored.scales), block.scales_position)
+        elif stored.scales is not None:
             scales[name][block.start : block.stop] = stored.scales
         _write(handle, stored.data, block.position)
         return name, int(stored.data.nbytes), stored.squared_sum, stored.squared_error

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgegen.author import AuthoredModel
 from edgegen.author.layers.composites import composites
+from edgegen.contract import CACHE_PREFIXES, MASK
 from edgegen.convert.layout import graph_shape
 from edgegen.convert.spec import ExportSpec
 from edgegen.convert.stand_ins import stand_in
@@ -100,6 +101,12 @@ def trace_signature(
             **model.module.sample_inputs(name, tokens, spec.kv_cache_len),
             "weights": weights,
         }
+        if spec.kv_cache_dtype != "float32":
+            dtype = getattr(torch, spec.kv_cache_dtype)
+            caches = {n: x for n, x in inputs.items() if n.startswith(CACHE_PREFIXES)}
+            inputs |= {n: torch.zeros((), dtype=dtype).expand(x.shape) for n, x in caches.items()}
+        if spec.mask_input:
+            inputs[MASK] = torch.zeros((1, 1, tokens, spec.kv_cache_len))
         traced = signature.Signature(name, module, (), inputs)
         program = core.export_torch_signature(traced, run_decompositions=False)
     program = core._run_convert_passes(program)

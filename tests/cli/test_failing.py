@@ -146,6 +146,7 @@ ARGUMENTS = {
     "check": ["hf"],
     "convert": ["hf", "-o", "m.tflite"],
     "plan": ["hf"],
+    "tune": ["hf", "-o", "r.json", "--max-kl", "1"],
     "verify": ["hf"],
     "inspect": ["m.task"],
     "list": ["archs"],

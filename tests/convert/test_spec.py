@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,24 @@ def test_an_unknown_composite_is_refused_with_the_nearest_name() -> None:
 
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("did you mean 'odml.rms_norm'?")
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        (
+            {"kv_cache_dtype": "int8"},
+            "a KV cache cannot hold int8",
+            "choose one of float32, float16",
+        ),
+        (
+            {"kv_cache_dtype": "float16", "composites": ("odml.rms_norm", "odml.cache_update")},
+            "odml.cache_update is drawn around float32 caches, not float16",
+            "leave out the one or the other",
+        ),
+    ],
+)
+def test_caches_that_cannot_be(options: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(ConversionError) as raised:
+        ExportSpec(**options)
+    assert (raised.value.message, raised.value.hint) == (message, hint)

@@ -12,7 +12,7 @@ import torch
 
 import edgegen
 from edgegen import demo
-from edgegen.bundle import GenerateRequest, generate
+from edgegen.bundle import GenerateRequest, generate, open_tokenizer
 from edgegen.bundle.engine_types import Activations
 from edgegen.convert import ExportSpec, TfliteModel
 from edgegen.convert.interpreter import TfliteSession
@@ -34,6 +34,7 @@ O, that she knew she were! She speaks, yet she says nothing: what of that?
 Her eye discourses; I will answer it.
 I am too bold, 'tis not to me she speaks.
 """
+VERSE = Path(__file__).parents[2] / "scripts" / "tinyshakespeare.txt"
 # Number of tokens, of which the start token is one -> why that number. Prefill has 16, 32 and 128.
 LENGTHS = {
     2: "one token",
@@ -93,6 +94,8 @@ QUALITY = {
     "dynamic_mixed48_b32_octav_afp32": (0.91, 0.01),
     "dynamic_mixed48_hr_afp32": (0.9, 0.015),
     "dynamic_mixed28_octav_afp32": (0.7, 0.25),
+    "static_wi8_ai8": (0.9, 0.01),
+    "static_wi8_ai16": (0.97, 1e-3),
 }
 
 
@@ -100,7 +103,13 @@ QUALITY = {
 def converted_once(folder: Path) -> dict[str, TfliteModel]:
     model = edgegen.author_model(edgegen.open_checkpoint(demo.CHECKPOINT))
     outputs = {recipe: folder / f"{recipe}.tflite" for recipe in RECIPES}
-    return edgegen.convert_recipes(model, outputs, spec=ExportSpec((16, 128), 1024))
+    verse = VERSE.read_text()
+    # Not what it is asked about below.
+    text = verse[int(len(verse) * 0.9) : int(len(verse) * 0.95)]
+    calibration = [1, *open_tokenizer(demo.CHECKPOINT).encode(text)]
+    return edgegen.convert_recipes(
+        model, outputs, spec=ExportSpec((16, 128), 1024), calibration=calibration
+    )
 
 
 def converted(folder: Path, recipe: str) -> TfliteModel:
@@ -115,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def verse_ids(reference: Reference) -> list[int]:
     """1 010 tokens of the text's end, which the model was not trained on."""
-    text = (Path(__file__).parents[2] / "scripts" / "tinyshakespeare.txt").read_text()
+    text = VERSE.read_text()
     ids = reference.tokenizer.encode(text[int(len(text) * 0.95) :])
     return [reference.model.config.bos_token_id, *ids[:1009]]
 

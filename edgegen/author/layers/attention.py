@@ -114,8 +114,8 @@ class Attention(nn.Module):
         k_cache, v_cache = cache
         attended = sdpa(
             q,
-            k_cache,
-            v_cache,
+            k_cache.float(),
+            v_cache.float(),
             step.masks[self.mask],
             self.scale,
             logit_softcapping=self.logit_softcapping,

@@ -9,7 +9,10 @@ from edgegen.author.layers.step import Step
 from edgegen.contract import CACHE_UPDATE
 
 Cache = tuple[torch.Tensor, ...]
-"""What one layer keeps between calls: k `[B, K, S, H]` and v `[B, K, H, S]` for attention."""
+"""What one layer keeps between calls: k `[B, K, S, H]` and v `[B, K, H, S]` for attention.
+
+Float32, or float16 where the signatures have it so; layers compute in float32.
+"""
 
 
 def update_kv(cache: Cache, k: torch.Tensor, v: torch.Tensor, step: Step) -> Cache:
@@ -81,5 +84,5 @@ def _write_block(
     # Imported when run: authoring alone should not pay for the converter's memory.
     from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
 
-    updated: torch.Tensor = dynamic_update_slice(cache, block, start)
+    updated: torch.Tensor = dynamic_update_slice(cache, block.to(cache.dtype), start)
     return updated

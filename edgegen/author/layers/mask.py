@@ -62,6 +62,15 @@ class AlibiMask:
         return slopes * distance + CausalMask()(input_pos, kv_cache_len)
 
 
+def narrowed(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Hide of an additive mask `[1, 1, T, S]` what another hides, too.
+
+    Runtimes write their own large number where nothing is visible. What `MASKED` bounds stays
+    finite in float16, and a row of padding that sees nothing stays free of NaN.
+    """
+    return torch.minimum(torch.clamp(given, min=MASKED), own)
+
+
 def layer_masks(layer_types: Iterable[str], sliding_window: int | None) -> dict[str, CausalMask]:
     """Return the mask of each layer type in use: `full_attention`, `sliding_attention`."""
     windows = {"full_attention": None, "sliding_attention": sliding_window}

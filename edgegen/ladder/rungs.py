@@ -1,14 +1,13 @@
-"""The rungs of the parity ladder: two neighbours each, compared on the same text."""
+"""The rungs, and the models they share."""
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edgegen.author import AuthoredModel
 from edgegen.author.decoder import Decoder
@@ -24,13 +23,18 @@ from edgegen.bundle import (
     write_bundle,
 )
 from edgegen.bundle.engine_types import Delegate
+from edgegen.contract import LOGITS
 from edgegen.convert import ExportSpec, TfliteModel, convert_recipes
-from edgegen.convert.agreement import Agreement, compare_on_text
+from edgegen.convert.agreement import Agreement, compare_on_text, worst_position
+from edgegen.convert.calibrate import check_calibration
 from edgegen.convert.departure import Departure, find_departure
+from edgegen.convert.op_departure import find_op_departure
 from edgegen.convert.parity import Logits
 from edgegen.convert.recipes import Recipe, find_recipe
 from edgegen.convert.replay import PrefillParity, ReplaySession, compare_prefills
 from edgegen.errors import EdgegenError, EngineError
+from edgegen.ladder.limits import first_exceeded, limits_of
+from edgegen.ladder.oracle import NoOracleError, transformers_logits
 from edgegen.self_check import greedy, near_tie, spelled
 
 FLOAT = "none"
@@ -38,37 +42,8 @@ MIN_TOKENS = 8
 _GENERATED = 16
 _AFTER_PREFILL = 8
 _COPY_BYTES = 4 * 1024**2
-_EXACT_COSINE = 0.9999
 
 Status = Literal["passed", "failed", "skipped", "measured"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far two neighbours may be apart, beside a recipe's own `min_cosine`.
-
-    Attributes:
-        max_kl: Mean KL divergence, in nats.
-        max_perplexity_change: Change of the text's perplexity, as a share of the reference's.
-        max_cache_diff: Above that share of its norm a layer's cache counts as departed.
-    """
-
-    max_kl: float
-    max_perplexity_change: float
-    max_cache_diff: float
-
-
-# Models that compute in float32 differ from torch by the order of sums alone, those that compute
-# in int8 also by the rounding of activations.
-LIMITS = {
-    "float": Limits(max_kl=1e-5, max_perplexity_change=0.01, max_cache_diff=1e-3),
-    "int8": Limits(max_kl=0.25, max_perplexity_change=0.25, max_cache_diff=0.2),
-}
-
-
-def limits_of(recipe: Recipe) -> Limits:
-    """Return the limits of models of that recipe."""
-    return LIMITS["float" if recipe.min_cosine >= _EXACT_COSINE else "int8"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +103,8 @@ class Ladder:
         self.start = () if start is None else (start,)
         ids = (*self.start, *self.tokenizer.encode(self.text))
         self.tokens = ids[: min(self.count, self.spec.kv_cache_len)]
+        if self.recipe.activation_bits is not None:
+            check_calibration(4 * self.model.parameter_count, len(ids), self.spec)
         if len(self.tokens) < MIN_TOKENS:
             raise EdgegenError(
                 f"there are {len(self.tokens)} tokens to compare, expected at least {MIN_TOKENS}",
@@ -146,7 +123,10 @@ class Ladder:
         """The conversions in float32 and with the recipe, traced once."""
         names = dict.fromkeys((FLOAT, self.recipe_name))  # of which one may be a file's path
         outputs = {name: self.scratch / f"made-{i}.tflite" for i, name in enumerate(names)}
-        return convert_recipes(self.model, outputs, spec=self.spec)
+        # Of a recipe that needs a text, the one that is compared on does.
+        needs_text = self.recipe.activation_bits is not None
+        text = (*self.start, *self.tokenizer.encode(self.text)) if needs_text else None
+        return convert_recipes(self.model, outputs, spec=self.spec, calibration=text)
 
     @cached_property
     def shipped(self) -> Path:
@@ -183,33 +163,11 @@ class Ladder:
         """Compare transformers, where it is installed, with the authored module."""
         name = "transformers > authored torch"
         try:
-            # By name, since it is no dependency: whoever has it gets one more rung.
-            transformers: Any = importlib.import_module("transformers")
-        except ImportError:
-            return Rung(name, "skipped", "transformers is not installed")
-        import torch
-
-        bars = transformers.utils.logging
-        shown = bars.is_progress_bar_enabled()
-        bars.disable_progress_bar()  # a library prints nothing
-        try:
-            opened = transformers.AutoModelForCausalLM.from_pretrained(
-                self.model.checkpoint.path,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-            ).eval()
-            with torch.no_grad():
-                logits = opened(torch.tensor([self.tokens]), use_cache=False).logits[0]
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
-            first = str(error).strip().partition("\n")[0]
-            return Rung(name, "skipped", f"transformers cannot run the checkpoint: {first}")
-        finally:
-            if shown:
-                bars.enable_progress_bar()
-        agreement = compare_on_text(logits.float().numpy(), self.torch_logits, self.tokens)
-        why = _beyond(find_recipe(FLOAT), agreement)
+            logits = transformers_logits(self.model.checkpoint.path, self.tokens)
+        except NoOracleError as error:
+            return Rung(name, "skipped", str(error))
+        agreement = compare_on_text(logits, self.torch_logits, self.tokens)
+        why = first_exceeded(find_recipe(FLOAT), agreement)
         return Rung(name, "failed" if why else "passed", why, agreement)
 
     def rung_float(self) -> Rung:
@@ -285,10 +243,12 @@ class Ladder:
         sources: Mapping[str, TensorSource] | None,
     ) -> Rung:
         session = ReplaySession(path, num_threads=_threads())
-        agreement = compare_on_text(reference, session.score(self.tokens, 0), self.tokens)
+        logits = session.score(self.tokens, 0)
+        agreement = compare_on_text(reference, logits, self.tokens)
         prompt = max(1, len(self.tokens) - _AFTER_PREFILL)
         prefills = compare_prefills(session, self.tokens, prompt, self.spec.kv_cache_len)
-        why, prefill_len = _beyond(recipe, agreement), None
+        why = first_exceeded(recipe, agreement, self.spec.kv_cache_dtype)
+        prefill_len = None
         if not why:
             apart = [one for one in prefills if not one.parity.cosine >= recipe.min_cosine]
             if not apart:
@@ -299,34 +259,65 @@ class Ladder:
                 f"expected at least {recipe.min_cosine}"
             )
             prefill_len = first.compared_len
-        tokens = self.tokens[:prompt]
+        del session  # the model is about to be loaded anew
+        departure = self._departure(recipe, path, sources, prompt, prefill_len)
+        if not departure.first and prefill_len is None:  # what departs comes after the caches
+            position = worst_position(reference, logits)
+            departure = self._with_operator(departure, path, sources, (LOGITS,), position)
+        elif departure.first:
+            departure = self._with_operator(
+                departure, path, sources, departure.outputs, departure.position, prefill_len, prompt
+            )
+        return Rung(name, "failed", f"{why}; {departure.told}", agreement, prefills, departure)
+
+    def _departure(
+        self,
+        recipe: Recipe,
+        path: Path,
+        sources: Mapping[str, TensorSource] | None,
+        prompt: int,
+        prefill_len: int | None,
+    ) -> Departure:
+        """Find the layer where a model departs, by what the prompt leaves in the caches."""
         decoder = self.model.module
         assert isinstance(decoder, Decoder)
-        departure = find_departure(
-            session,
+        tokens = self.tokens[:prompt]
+        return find_departure(
+            ReplaySession(path, num_threads=_threads()),
             decoder,
             tokens,
             reference_run(self.model, tokens, sources)[1],
-            limits_of(recipe).max_cache_diff,
+            limits_of(recipe, self.spec.kv_cache_dtype).max_cache_diff,
             prefill_len,
         )
-        return Rung(name, "failed", f"{why}; {departure.told}", agreement, prefills, departure)
 
+    def _with_operator(
+        self,
+        departure: Departure,
+        path: Path,
+        sources: Mapping[str, TensorSource] | None,
+        outputs: Sequence[str],
+        position: int,
+        prefill_len: int | None = None,
+        prompt: int | None = None,
+    ) -> Departure:
+        """Find the operator, too, in the call that takes the token at `position`.
 
-def _beyond(recipe: Recipe, found: Agreement) -> str:
-    """Say which limit is passed; nothing if none is."""
-    limits = limits_of(recipe)
-    change = abs(found.perplexity / found.reference_perplexity - 1)
-    if not found.cosine >= recipe.min_cosine:
-        return f"cosine {found.cosine:.6f} of the logits, expected at least {recipe.min_cosine}"
-    if not found.kl <= limits.max_kl:
-        return f"KL {found.kl:.2g} nats, expected at most {limits.max_kl:g}"
-    if not change <= limits.max_perplexity_change:
-        return (
-            f"perplexity {found.perplexity:.4g} against {found.reference_perplexity:.4g}, "
-            f"expected within {limits.max_perplexity_change:.0%}"
+        Of a prefill that is one of those that put the first `prompt` tokens into the caches, with
+        the same padding.
+        """
+        operator = find_op_departure(
+            path,
+            self.model,
+            self.tokens[:prompt],
+            position,
+            outputs,
+            sources=sources or self.model.sources,
+            scratch=self.scratch,
+            prefill_len=prefill_len,
+            num_threads=_threads(),
         )
-    return ""
+        return replace(departure, searched=position, operator=operator)
 
 
 def _threads() -> int:
