@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -82,14 +83,7 @@ def trace_signature(
     """
     from litert_torch._convert import core, litert_converter, signature
 
-    # Only these hold values; for a decoder a few kilobytes a layer.
-    constants = {
-        parameter: torch.from_numpy(
-            stand_in(parameter, entry.shape) if with_stand_ins else entry.read()
-        )
-        for parameter, entry in model.sources.items()
-        if not is_streamed(entry.shape)
-    }
+    constants = read_constants(model, with_stand_ins=with_stand_ins)
     weights = {
         parameter: _stand_in(graph_shape(entry.shape))
         for parameter, entry in model.sources.items()
@@ -112,6 +106,25 @@ def trace_signature(
     program = core._run_convert_passes(program)
     exporter = litert_converter.exported_programs_to_flatbuffer([program], [traced])
     return bytes(exporter.to_bytes())
+
+
+def read_constants(
+    model: AuthoredModel, *, with_stand_ins: bool = False
+) -> dict[str, torch.Tensor]:
+    """Return what the graph holds itself: vectors, for a decoder a few kilobytes a layer.
+
+    In one piece each. Of others litert-torch 0.10 makes a copy, remembers it by its address, and
+    takes a later copy at the same address for the same constant.
+    """
+    return {
+        parameter: torch.from_numpy(
+            np.ascontiguousarray(
+                stand_in(parameter, entry.shape) if with_stand_ins else entry.read()
+            )
+        )
+        for parameter, entry in model.sources.items()
+        if not is_streamed(entry.shape)
+    }
 
 
 def in_torch_layout(weight: torch.Tensor) -> torch.Tensor:

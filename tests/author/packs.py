@@ -92,6 +92,10 @@ class Pack:
         # As `edgegen.convert.trace` does: half the time of `litert_torch.convert`.
         from litert_torch._convert import core, litert_converter, signature
 
+        for module in modules:
+            for parameter in module.parameters():
+                # As edgegen hands them over: see `edgegen.convert.trace.read_constants`.
+                parameter.data = parameter.data.contiguous()
         with torch.no_grad():
             outputs = [
                 as_tuple(module(*values)) for module, values in zip(modules, inputs, strict=True)

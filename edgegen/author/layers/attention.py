@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgegen.author.layers.kv_cache import Cache, update_kv
+from edgegen.author.layers.kv_cache import Cache, cast, update_kv
 from edgegen.author.layers.rope import rotate
 from edgegen.author.layers.sdpa import sdpa
 from edgegen.author.layers.step import Step
@@ -114,8 +114,8 @@ class Attention(nn.Module):
         k_cache, v_cache = cache
         attended = sdpa(
             q,
-            k_cache.float(),
-            v_cache.float(),
+            cast(k_cache, torch.float32),
+            cast(v_cache, torch.float32),
             step.masks[self.mask],
             self.scale,
             logit_softcapping=self.logit_softcapping,

@@ -15,6 +15,14 @@ Float32, or float16 where the signatures have it so; layers compute in float32.
 """
 
 
+def cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return `x` in another type, and itself where it has that: a cast that changes nothing would
+    be an operator all the same, and one that the converter was seen to get wrong (a short
+    convolution with padding then said something else).
+    """
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 def update_kv(cache: Cache, k: torch.Tensor, v: torch.Tensor, step: Step) -> Cache:
     """Write new keys and values `[B, T, K, H]` where the step starts; return the cache."""
     if is_enabled(CACHE_UPDATE) and step.params is not None:
@@ -84,5 +92,5 @@ def _write_block(
     # Imported when run: authoring alone should not pay for the converter's memory.
     from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
 
-    updated: torch.Tensor = dynamic_update_slice(cache, block.to(cache.dtype), start)
+    updated: torch.Tensor = dynamic_update_slice(cache, cast(block, cache.dtype), start)
     return updated

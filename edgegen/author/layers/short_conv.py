@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgegen.author.layers.kv_cache import Cache
+from edgegen.author.layers.kv_cache import Cache, cast
 from edgegen.author.layers.step import Step, one_at_zero
 from edgegen.contract import CONV_CACHE_PREFIX
 
@@ -47,7 +47,9 @@ class ShortConv(nn.Module):
         before = self.kernel_size - 1
         values = before * self.hidden_size
         gated = self.b_proj(x) * self.x_proj(x)
-        state = cache[0].float().reshape(batch, -1)[:, :values].reshape(batch, before, -1)
+        state = (
+            cast(cache[0], torch.float32).reshape(batch, -1)[:, :values].reshape(batch, before, -1)
+        )
         history = torch.cat([state, gated], dim=1)  # [B, L - 1 + T, D]
         mixed = sum(
             (history[:, i : i + tokens] * tap for i, tap in enumerate(self.taps)),
@@ -59,7 +61,7 @@ class ShortConv(nn.Module):
         state = self._last(history, step).reshape(batch, 1, 1, values)
         # Four dimensions, because the GPU delegate pads no fewer.
         spread = functional.pad(state, (0, cache[0][0].numel() - values))
-        return output, (spread.reshape(cache[0].shape).to(cache[0].dtype),)
+        return output, (cast(spread.reshape(cache[0].shape), cache[0].dtype),)
 
     def _last(self, history: torch.Tensor, step: Step) -> torch.Tensor:
         """Return the L - 1 inputs `[B, L - 1, D]` up to the last real token of the call.
