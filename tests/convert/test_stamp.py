@@ -28,7 +28,7 @@ SPEC = ExportSpec((8,), 32)
 # With enough layers that some are left out, and a period is stamped twice where it is short.
 LAYERS = {
     "ernie4_5": 6,
-    "exaone4": 8,
+    "exaone4": 10,
     "falcon": 6,
     "gemma": 6,
     "gemma2": 10,
