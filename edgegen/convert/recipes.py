@@ -215,7 +215,7 @@ RECIPES = {
             "static_wi8_ai8",
             "int8 weights, products of int8 activations with scales from a --calibration text",
             _library("dynamic_wi8_afp32"),
-            ("cpu", "gpu"),
+            ("cpu",),
             0.9,
             activation_bits=8,
         ),
