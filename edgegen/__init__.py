@@ -18,7 +18,7 @@ _PUBLIC = {
     "author_model": "edgegen.author",
     "bench": "edgegen.device",
     "build": "edgegen.pipeline",
-    "convert_checkpoint": "edgegen.pipeline",
+    "convert_checkpoint": "edgegen.conversion",
     "convert_model": "edgegen.convert",
     "convert_recipes": "edgegen.convert",
     "generate": "edgegen.bundle",

@@ -85,7 +85,15 @@ def kv_cache_v(layer: int) -> str:
     return f"{KV_CACHE_V_PREFIX}{layer}"
 
 
-# --- members of a MediaPipe .task bundle ------------------------------------------------
+# --- members of a MediaPipe .task bundle, and the model types of a .litertlm in lower case ------
 TASK_MODEL = "TF_LITE_PREFILL_DECODE"
+TASK_MODELS = (
+    TASK_MODEL,
+    "TF_LITE_EMBEDDER",
+    "TF_LITE_PER_LAYER_EMBEDDER",
+    "TF_LITE_VISION_ENCODER",
+    "TF_LITE_VISION_ADAPTER",
+)
 TASK_TOKENIZER = "TOKENIZER_MODEL"
 TASK_METADATA = "METADATA"
+HF_TOKENIZER = "HF_TOKENIZER"  # tokenizer.json, which only a .litertlm carries

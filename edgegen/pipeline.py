@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,36 @@ from typing import Any
 from edgegen.author import (
     Adapter,
     AuthoredModel,
-    Checkpoint,
     author_model,
-    merge_adapter,
-    open_checkpoint,
 )
 from edgegen.bundle import (
     Bundle,
     GenerationParameters,
-    SentencePieceTokenizer,
     generation_parameters,
     open_bundle,
-    open_tokenizer,
+    open_exact_tokenizer,
     write_bundle,
 )
-from edgegen.bundle.task import check_bundle_name
-from edgegen.convert import ExportSpec, TfliteModel, convert_model, convert_recipes
+from edgegen.bundle.chat.fit import TemplateFit, with_prompt_texts
+from edgegen.bundle.chat.runtime import RuntimeFit
+from edgegen.bundle.chat.stops import with_template_stops
+from edgegen.bundle.contents import Tokenizer
+from edgegen.bundle.formats import check_bundle_name
+from edgegen.bundle.parameters import within_cache
+from edgegen.bundle.task import SUFFIX as TASK_SUFFIX
+from edgegen.bundle.tokenizer import needs_conversion
+from edgegen.bundle.tokenizers.convert import Conversion, convert_tokenizer, is_byte_level
+from edgegen.bundle.tokenizers.tokenizer_json import FILE_NAME as TOKENIZER_JSON
+from edgegen.conversion import calibration_tokens, check_target_of, open_checkpoint_with
+from edgegen.convert import ExportSpec, TfliteModel, convert_model
 from edgegen.convert.recipes import find_recipe
 from edgegen.convert.spec import check_spec, fitting_spec
-from edgegen.convert.target import check_target
-from edgegen.convert.trace import is_streamed
-from edgegen.errors import CheckpointError, ConversionError, OutputError, TokenizerError
+from edgegen.errors import ConversionError, TokenizerError
 from edgegen.files import disk_errors, publish, refuse_overwrite
 from edgegen.metering import StageCost, StageMeter
 from edgegen.planning import BuildPlan, plan_model
 from edgegen.provenance import hash_files, provenance_path, write_provenance
-from edgegen.self_check import SelfCheck, self_check
+from edgegen.self_check import SelfCheck, check_engine, check_model, check_template
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Build:
         predicted: What `edgegen plan` says of it.
         stages: What each stage cost, in order.
         check: What the self-check found, `None` where it was not asked for.
+        notes: What the user should know of the bundle.
     """
 
     bundle: Bundle
@@ -64,6 +69,7 @@ class Build:
     predicted: BuildPlan
     stages: tuple[StageCost, ...]
     check: SelfCheck | None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the build as plain JSON values."""
@@ -78,6 +84,7 @@ class Build:
             "predicted": self.predicted.as_dict(),
             "stages": [asdict(cost) for cost in self.stages],
             "check": None if self.check is None else asdict(self.check),
+            "notes": list(self.notes),
         }
 
 
@@ -95,11 +102,13 @@ def build(
     target: str | None = None,
     lora: str | Path | None = None,
     lora_scale: float | None = None,
+    parameters_file: str | Path | None = None,
     parameters: Mapping[str, Any] | None = None,
+    max_mismatch_rate: float = 0.0,
     check: bool = True,
     force: bool = False,
 ) -> Build:
-    """Make a `.task` bundle from a checkpoint folder.
+    """Make a bundle from a checkpoint folder: `.task` or `.litertlm`, by the output's name.
 
     Args:
         checkpoint: The folder.
@@ -116,7 +125,10 @@ def build(
         target: `cpu`, `gpu` or `both`: what must run there; by default nothing is asked.
         lora: The folder of a LoRA adapter, as peft saves it, to merge into the checkpoint.
         lora_scale: Multiplies the adapter's own scaling; 1.0 by default.
-        parameters: Fields of `GenerationParameters` that go before the checkpoint's files.
+        parameters_file: A TOML file of generation parameters that go before the checkpoint's.
+        parameters: Fields of `GenerationParameters`, and of its sampler, that go before both.
+        max_mismatch_rate: For a `.task` of a checkpoint that has only a `tokenizer.json`: the share
+            of the gate's comparisons in which the conversion may differ.
         check: Run the self-check on the result.
         force: Replace an existing output.
 
@@ -131,9 +143,9 @@ def build(
     meter = StageMeter()
     with meter.measure("author"):
         find_recipe(recipe)
-        model = author_model(_open(checkpoint, lora, lora_scale))
+        model = author_model(open_checkpoint_with(checkpoint, lora, lora_scale))
         _require_decoder(model)
-        _check_target(target, [recipe], composites, model)
+        check_target_of(target, [recipe], composites, model)
         longest = model.config.max_position_embeddings
         spec = fitting_spec(
             longest,
@@ -145,16 +157,21 @@ def build(
         )
         check_spec(spec, longest)
         model.checkpoint.refuse_own(path)
-        tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
+        tokenizer, conversion = _tokenizer(model, path.suffix, max_mismatch_rate)
         _require_known_ids(tokenizer, model.config.vocab_size)
-        generation = generation_parameters(model.checkpoint, tokenizer, **(parameters or {}))
-        tokens = _calibration_tokens(model, [recipe], calibration)
+        generation, fit = _generation(
+            model, tokenizer, path.suffix, parameters_file, parameters or {}
+        )
+        generation = within_cache(generation, spec.kv_cache_len)
+        tokens = calibration_tokens(model, [recipe], calibration)
         predicted = plan_model(model, spec, [recipe])
     with disk_errors(path):
         # Beside the output, so that the finished files move there by name alone.
         scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     with scratch as name:
-        prepared = _Prepared(model, tokenizer, generation, spec, recipe, tokens)
+        prepared = _Prepared(
+            model, tokenizer, conversion, generation, fit, spec, recipe, tokens, path.suffix
+        )
         made, checked, record = _make(prepared, Path(name), meter, check=check)
         sidecar = Path(name) / "provenance.json"
         write_provenance(sidecar, record)
@@ -171,123 +188,55 @@ def build(
         predicted=predicted,
         stages=tuple(meter.costs),
         check=checked,
+        notes=tuple(_notes(conversion, fit)),
     )
 
 
-def _check_target(
-    target: str | None, recipes: Sequence[str], composites: Sequence[str], model: AuthoredModel
-) -> None:
-    if target is not None:
-        weights = [name for name, source in model.sources.items() if is_streamed(source.shape)]
-        for name in recipes:
-            check_target(target, find_recipe(name), composites, weights)
+def _tokenizer(
+    model: AuthoredModel, suffix: str, max_mismatch_rate: float
+) -> tuple[Tokenizer, Conversion | None]:
+    """Open the tokenizer as the bundle carries it, and what converting it changed."""
+    folder, vocab_size = model.checkpoint.path, model.config.vocab_size
+    if suffix != TASK_SUFFIX or not needs_conversion(folder):
+        return open_exact_tokenizer(folder, vocab_size=vocab_size), None
+    conversion = convert_tokenizer(
+        folder / TOKENIZER_JSON, vocab_size=vocab_size, max_mismatch_rate=max_mismatch_rate
+    )
+    return conversion.tokenizer, conversion
 
 
-def _open(checkpoint: str | Path, lora: str | Path | None, lora_scale: float | None) -> Checkpoint:
-    if lora is not None:
-        return merge_adapter(open_checkpoint(checkpoint), lora, lora_scale)
-    if lora_scale is not None:
-        raise CheckpointError(
-            f"a LoRA scale of {lora_scale} was given, but no adapter", "give its folder with --lora"
+def _generation(
+    model: AuthoredModel,
+    tokenizer: Tokenizer,
+    suffix: str,
+    toml: str | Path | None,
+    given: Mapping[str, Any],
+) -> tuple[GenerationParameters, TemplateFit | None]:
+    """Read the generation parameters, and for a `.task` the prompt texts of the template."""
+    task = suffix == TASK_SUFFIX
+    generation = generation_parameters(
+        model.checkpoint, tokenizer, toml=toml, needs_start=task, **given
+    )
+    generation = with_template_stops(generation, tokenizer.piece_id)
+    if not task:  # a .litertlm carries the template itself
+        return generation, None
+    return with_prompt_texts(generation)
+
+
+def _notes(conversion: Conversion | None, fit: TemplateFit | None) -> Iterator[str]:
+    if conversion is not None:
+        report = conversion.report
+        yield (
+            f"tokenizer.json was converted to SentencePiece: {report.mismatches} of {report.texts} "
+            "texts have other tokens or come back otherwise; a .litertlm carries it as it is"
         )
-    return open_checkpoint(checkpoint)
-
-
-def convert_checkpoint(
-    checkpoint: str | Path,
-    output: str,
-    *,
-    recipes: Sequence[str] = ("dynamic_wi8_afp32",),
-    calibration: str | None = None,
-    target: str | None = None,
-    prefill_lens: Sequence[int] | None = None,
-    kv_cache_len: int | None = None,
-    composites: Sequence[str] = (),
-    mask_input: bool = False,
-    kv_cache_dtype: str = "float32",
-    lora: str | Path | None = None,
-    lora_scale: float | None = None,
-    force: bool = False,
-) -> dict[str, TfliteModel]:
-    """Make a `.tflite` for each recipe from a checkpoint folder of any kind of model.
-
-    Args:
-        checkpoint: The folder.
-        output: The file to write; `{recipe}` in it stands for the recipe's name, and must be
-            there if there are several.
-        recipes: Keys of `edgegen.convert.recipes.RECIPES`, or paths of JSON files.
-        calibration: A text like what the model will read, for recipes that need one.
-        target: `cpu`, `gpu` or `both`: what must run there; by default nothing is asked.
-        prefill_lens: T of each prefill or encode signature.
-        kv_cache_len: S.
-        composites: Names of `edgegen.contract.COMPOSITES` to draw; see `ExportSpec`.
-        mask_input: Let the runtime say what each token sees; see `ExportSpec`.
-        kv_cache_dtype: `float32` or `float16`; see `ExportSpec`.
-        lora: The folder of a LoRA adapter to merge.
-        lora_scale: Multiplies the adapter's own scaling.
-        force: Replace existing files.
-
-    Returns:
-        The converted model of each recipe.
-
-    Raises:
-        EdgegenError: whatever is wrong with the input or the output place.
-    """
-    outputs = {
-        recipe: Path(output.replace("{recipe}", find_recipe(recipe).name)) for recipe in recipes
-    }
-    if len(set(outputs.values())) < len(outputs):
-        raise OutputError(
-            f"{len(outputs)} recipes would all be written to {output}",
-            "put {recipe} into the name, as in 'model-{recipe}.tflite'",
-        )
-    model = author_model(_open(checkpoint, lora, lora_scale))
-    _check_target(target, recipes, composites, model)
-    for path in outputs.values():
-        model.checkpoint.refuse_own(path)
-    if model.kind == "diffusion":
-        if prefill_lens is not None or kv_cache_len is not None:
-            raise ConversionError(
-                "a diffusion model has no prefill and no KV cache, but lengths of them were given",
-                "leave --prefill and --kv-cache-len out",
+        if is_byte_level(conversion.source):
+            yield (
+                "MediaPipe's own engine shows stand-ins for characters that are not ASCII and for "
+                "endings such as 's; LiteRT-LM does not"
             )
-        # Its one signature has no lengths.
-        spec = ExportSpec(
-            composites=tuple(composites), mask_input=mask_input, kv_cache_dtype=kv_cache_dtype
-        )
-    else:
-        longest = model.config.max_position_embeddings
-        spec = fitting_spec(
-            longest,
-            prefill_lens,
-            kv_cache_len,
-            composites,
-            mask_input=mask_input,
-            kv_cache_dtype=kv_cache_dtype,
-        )
-    tokens = _calibration_tokens(model, recipes, calibration)
-    return convert_recipes(model, outputs, spec=spec, calibration=tokens, force=force)
-
-
-def _calibration_tokens(
-    model: AuthoredModel, recipes: Sequence[str], text: str | None
-) -> tuple[int, ...] | None:
-    """Return a text's tokens, start token included.
-
-    Raises:
-        ConversionError: a text was given that no recipe uses.
-        TokenizerError: the checkpoint's tokenizer cannot be used.
-    """
-    if text is None or model.kind != "decoder":  # which converting refuses
-        return None
-    if all(find_recipe(name).activation_bits is None for name in recipes):
-        raise ConversionError(
-            f"a calibration text was given, which {' and '.join(recipes)} cannot use",
-            "leave --calibration out, or choose a static recipe",
-        )
-    tokenizer = open_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
-    start = tokenizer.piece_id(generation_parameters(model.checkpoint, tokenizer).start_token)
-    return (*(() if start is None else (start,)), *tokenizer.encode(text))
+    if fit is not None:
+        yield from fit.notes
 
 
 def _require_decoder(model: AuthoredModel) -> None:
@@ -299,7 +248,7 @@ def _require_decoder(model: AuthoredModel) -> None:
         )
 
 
-def _require_known_ids(tokenizer: SentencePieceTokenizer, vocab_size: int) -> None:
+def _require_known_ids(tokenizer: Tokenizer, vocab_size: int) -> None:
     if tokenizer.vocab_size > vocab_size:
         raise TokenizerError(
             f"the tokenizer has {tokenizer.vocab_size} pieces, the model knows {vocab_size} only",
@@ -313,11 +262,14 @@ class _Prepared:
     """What is known, and was checked, before the long work."""
 
     model: AuthoredModel
-    tokenizer: SentencePieceTokenizer
+    tokenizer: Tokenizer
+    conversion: Conversion | None
     generation: GenerationParameters
+    fit: TemplateFit | None
     spec: ExportSpec
     recipe: str
     calibration: tuple[int, ...] | None
+    suffix: str
 
 
 def _make(
@@ -332,17 +284,32 @@ def _make(
             recipe=recipe,
             calibration=prepared.calibration,
         )
-    with meter.measure("bundle"):
-        bundle = write_bundle(tflite.path, tokenizer, prepared.generation, scratch / "bundle.task")
-    checked = None
+    expected, checked = None, None
+    template: TemplateFit | RuntimeFit | None = prepared.fit
     if check:
-        with meter.measure("check"):
-            checked = self_check(bundle, tflite, tokenizer)
+        with meter.measure("check model"):
+            expected = check_model(tflite, tokenizer, prepared.generation.start_token)
+    with meter.measure("bundle"):
+        # The model has done its service as a file of its own: it becomes part of the bundle.
+        bundle = write_bundle(
+            tflite.path,
+            tokenizer,
+            prepared.generation,
+            scratch / f"bundle{prepared.suffix}",
+            consume=True,
+        )
+    if expected is not None:
+        with meter.measure("check engine"):
+            checked = check_engine(bundle, expected, tokenizer)
+            if bundle.format == "litertlm" and prepared.generation.chat_template is not None:
+                template = check_template(bundle, prepared.generation)
     with meter.measure("provenance"):
         adapter = model.checkpoint.adapter
         added = () if adapter is None else adapter.files
         inputs = [path for path in model.checkpoint.files if path not in added]
         inputs += [model.checkpoint.path / "config.json", tokenizer.path]
+        conversion = prepared.conversion
+        converted = None if conversion is None else conversion.to_json()
         record = {
             "checkpoint": {
                 "name": model.checkpoint.path.resolve().name,
@@ -354,7 +321,9 @@ def _make(
             "recipe": find_recipe(recipe).name,
             "quantization_errors": [asdict(error) for error in tflite.quantization_errors],
             "spec": asdict(prepared.spec),
+            "tokenizer": {"file": tokenizer.path.name, "conversion": converted},
             "generation_parameters": asdict(prepared.generation),
+            "chat_template": None if template is None else template.as_dict(),
             "bundle_sha256": hash_files([bundle.path], "hash bundle")[bundle.path.name],
             "check": None if checked is None else asdict(checked),
             "stages": [asdict(cost) for cost in meter.costs],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from edgegen.author.decoder import Decoder
 from edgegen.author.footprint import SignatureFootprint, signature_footprints
 from edgegen.author.layers.embedding import Embedding
 from edgegen.bundle.task import MODEL_ALIGNMENT
-from edgegen.bundle.tokenizer import open_tokenizer
+from edgegen.bundle.tokenizer import SentencePieceTokenizer, open_exact_tokenizer
+from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
 from edgegen.convert.recipes import Recipe, find_recipe
 from edgegen.convert.spec import ExportSpec, check_spec, fitting_spec
 from edgegen.errors import ConversionError, TokenizerError
@@ -54,7 +56,7 @@ class RecipePlan:
     Attributes:
         recipe: Its name.
         tflite_bytes: Size of the `.tflite`.
-        bundle_bytes: Size of the `.task`; `None` where no tokenizer can be bundled.
+        bundle_bytes: Size of the bundle; `None` where no tokenizer can be bundled.
         device_bytes: Memory on the device: the file's weights, one copy of the KV cache and the
             activations of the largest operation. An engine that repacks weights takes more.
     """
@@ -210,10 +212,16 @@ def _cache_bytes(decoder: Decoder, length: int, dtype: str) -> int:
 
 def _bundle_bytes(model: AuthoredModel, tflite_bytes: int) -> int | None:
     try:
-        tokenizer = open_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
+        tokenizer = open_exact_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
     except TokenizerError:
         return None
-    return MODEL_ALIGNMENT + tflite_bytes + len(tokenizer.proto) + _BUNDLE_BYTES
+    return MODEL_ALIGNMENT + tflite_bytes + _carried_bytes(tokenizer) + _BUNDLE_BYTES
+
+
+def _carried_bytes(tokenizer: SentencePieceTokenizer | HfTokenizer) -> int:
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return len(tokenizer.proto)
+    return len(zlib.compress(tokenizer.file.text.encode("utf-8")))  # as a .litertlm has it
 
 
 def _tflite_bytes(

@@ -52,6 +52,18 @@ def hash_files(paths: Iterable[Path], title: str) -> dict[str, str]:
     return hashes
 
 
+def hash_span(path: Path, offset: int, size: int, title: str) -> str:
+    """Return the SHA-256 of `size` bytes of a file from `offset` on, with progress."""
+    digest, left = hashlib.sha256(), size
+    with stage(title, size, "B") as advance, path.open("rb") as file:
+        file.seek(offset)
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            digest.update(chunk)
+            left -= len(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
+
+
 def tool_versions() -> dict[str, str]:
     """Return the installed version of every package that shapes a bundle."""
     versions = {"edgegen": __version__, "python": platform.python_version()}

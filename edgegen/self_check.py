@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgegen.author.reference import reference_logits
-from edgegen.bundle import Bundle, GenerateRequest, SentencePieceTokenizer, generate
+from edgegen.bundle import (
+    Bundle,
+    GenerateRequest,
+    GenerationParameters,
+    generate,
+)
+from edgegen.bundle.chat.runtime import RuntimeFit, check_runtime_template
+from edgegen.bundle.contents import Tokenizer
 from edgegen.convert import TfliteModel
 from edgegen.convert.interpreter import TfliteSession
 from edgegen.convert.parity import Parity, compare_logits
@@ -42,19 +49,35 @@ class SelfCheck:
     text: str
 
 
-def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceTokenizer) -> SelfCheck:
-    """Compare the model with torch on a few tokens, and the engine with the model.
+@dataclass(frozen=True)
+class Expectation:
+    """What the TFLite model says, and LiteRT-LM is to say from the bundle.
+
+    Attributes:
+        parity: Logits of the TFLite model against the authored model in torch.
+        prompt: What was continued.
+        ids: The model's greedy continuation.
+        sure: How many of `ids` come before a near tie.
+    """
+
+    parity: Parity
+    prompt: str
+    ids: tuple[int, ...]
+    sure: int
+
+
+def check_model(tflite: TfliteModel, tokenizer: Tokenizer, start_token: str) -> Expectation:
+    """Compare the model with torch on a few tokens, and continue them.
 
     Raises:
         EngineError: logits depart from torch's by more than the recipe's rounding of
-            activations explains, or LiteRT-LM says something else than the model.
+            activations explains.
     """
     generated = min(_GENERATED, tflite.spec.kv_cache_len // 2)
     prompt = _prompt(tokenizer, tflite.spec.kv_cache_len - generated - 1)
-    start = tokenizer.piece_id(bundle.parameters.start_token)
+    start = tokenizer.piece_id(start_token)
     tokens = [*([] if start is None else [start]), *tokenizer.encode(prompt)]
-    threads = len(os.sched_getaffinity(0))
-    session = TfliteSession(tflite.path, num_threads=threads)
+    session = TfliteSession(tflite.path, num_threads=_threads())
     scored = min(_SCORED, len(tokens) - 1)
     found = session.score(tokens, len(tokens) - scored)
     reference = reference_logits(tflite.source, tokens, tflite.grid_sources).numpy()
@@ -68,23 +91,54 @@ def self_check(bundle: Bundle, tflite: TfliteModel, tokenizer: SentencePieceToke
             "config.json. --no-check writes the bundle all the same",
         )
     ids, sure = greedy(session, found[-1], generated)
-    del session  # the engine is about to load the model, too
+    return Expectation(parity, prompt, tuple(ids), sure)
+
+
+def check_engine(bundle: Bundle, expected: Expectation, tokenizer: Tokenizer) -> SelfCheck:
+    """Let LiteRT-LM continue the same prompt from the bundle.
+
+    Raises:
+        EngineError: it says something else than the model.
+    """
     request = GenerateRequest(
-        prompt, max_output_tokens=generated, apply_prompt_template=False, threads=threads
+        expected.prompt,
+        max_output_tokens=len(expected.ids),
+        apply_prompt_template=False,
+        threads=_threads(),
     )
-    generation = generate(bundle, request)
-    text = "".join(generation)
-    expected = spelled(ids[:sure], bundle, tokenizer)
-    if not text.startswith(expected):
+    text = "".join(generate(bundle, request))
+    wanted = spelled(expected.ids[: expected.sure], bundle, tokenizer)
+    if not text.startswith(wanted):
         raise EngineError(
-            f"LiteRT-LM continues {prompt!r} with {text!r}, expected {expected!r}",
+            f"LiteRT-LM continues {expected.prompt!r} with {text!r}, expected {wanted!r}",
             "the bundle's tokenizer or start token may not be the model's; --no-check writes "
             "the bundle all the same",
         )
-    return SelfCheck(parity, prompt, text)
+    return SelfCheck(expected.parity, expected.prompt, text)
 
 
-def _prompt(tokenizer: SentencePieceTokenizer, room: int) -> str:
+def check_template(bundle: Bundle, parameters: GenerationParameters) -> RuntimeFit:
+    """Have LiteRT-LM render the chat template of a `.litertlm`, and compare with transformers'.
+
+    Raises:
+        EngineError: a conversation comes out otherwise.
+        CheckpointError: the template is no Jinja, or takes too much time or memory.
+    """
+    fit = check_runtime_template(parameters, bundle.path)
+    if not fit.same:
+        raise EngineError(
+            f"LiteRT-LM renders the chat template otherwise than transformers: {fit.difference}",
+            "give a simpler one with --chat-template FILE, or none with --chat-template none; "
+            "--no-check writes the bundle all the same",
+        )
+    return fit
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _prompt(tokenizer: Tokenizer, room: int) -> str:
     """Cut the text to `room` tokens."""
     text = _TEXT
     while len(tokenizer.encode(text)) > room:
@@ -114,7 +168,7 @@ def near_tie(logits: npt.NDArray[np.float32], *, half_precision: bool = False) -
     return bool(first - second < tie * logits.std())
 
 
-def spelled(ids: Sequence[int], bundle: Bundle, tokenizer: SentencePieceTokenizer) -> str:
+def spelled(ids: Sequence[int], bundle: Bundle, tokenizer: Tokenizer) -> str:
     """Return the text of `ids` up to a stop token, as far as the engine tells it."""
     stops = {tokenizer.piece_id(token) for token in bundle.parameters.stop_tokens}
     ended = next((i for i, token in enumerate(ids) if token in stops), len(ids))

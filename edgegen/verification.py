@@ -16,7 +16,7 @@ from typing import Any
 
 from edgegen.author import AuthoredModel, author_model, open_checkpoint
 from edgegen.author.decoder import Decoder
-from edgegen.bundle import Bundle, open_bundle, open_tokenizer
+from edgegen.bundle import Bundle, open_bundle, open_exact_tokenizer
 from edgegen.bundle.dimensions import read_dimensions
 from edgegen.bundle.engine_types import Delegate
 from edgegen.convert import ExportSpec
@@ -127,7 +127,7 @@ def verify(
             f"one of: {', '.join(chosen.delegates)}",
             "`edgegen list recipes` tells which recipe runs where",
         )
-    tokenizer = open_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
+    tokenizer = open_exact_tokenizer(checkpoint, vocab_size=model.config.vocab_size)
     with tempfile.TemporaryDirectory(prefix="edgegen-verify-") as scratch:
         ladder = Ladder(
             model, chosen, name, spec, tokenizer, delegate, given, Path(scratch), text, tokens

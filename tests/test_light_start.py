@@ -97,7 +97,7 @@ def test_every_verb_explains_itself(verb):
 def test_help_names_every_verb():
     done = edgegen("--help")
     assert done.returncode == 0
-    assert [verb for verb in VERBS if f"    {verb} " not in done.stdout] == []
+    assert [verb for verb in VERBS if f"\n    {verb}" not in done.stdout] == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("no-such-verb",), ("--no-such-option",)])

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgegen.bundle.contents import Bundle
     from edgegen.bundle.engine import generate, measure
     from edgegen.bundle.engine_types import (
         Delegation,
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
         Measurement,
         MeasureRequest,
     )
+    from edgegen.bundle.formats import open_bundle, write_bundle
     from edgegen.bundle.generation import GenerationParameters, generation_parameters
     from edgegen.bundle.inspect import Inspection, inspect_bundle
-    from edgegen.bundle.task import Bundle, open_bundle, write_bundle
-    from edgegen.bundle.tokenizer import SentencePieceTokenizer, open_tokenizer
+    from edgegen.bundle.tokenizer import (
+        SentencePieceTokenizer,
+        open_exact_tokenizer,
+        open_tokenizer,
+    )
 
 _PUBLIC = {
-    "Bundle": "task",
+    "Bundle": "contents",
     "Delegation": "engine_types",
     "GenerateRequest": "engine_types",
     "GenerationParameters": "generation",
@@ -37,9 +42,10 @@ _PUBLIC = {
     "generation_parameters": "generation",
     "inspect_bundle": "inspect",
     "measure": "engine",
-    "open_bundle": "task",
+    "open_bundle": "formats",
+    "open_exact_tokenizer": "tokenizer",
     "open_tokenizer": "tokenizer",
-    "write_bundle": "task",
+    "write_bundle": "formats",
 }
 
 __all__ = [
@@ -57,6 +63,7 @@ __all__ = [
     "inspect_bundle",
     "measure",
     "open_bundle",
+    "open_exact_tokenizer",
     "open_tokenizer",
     "write_bundle",
 ]

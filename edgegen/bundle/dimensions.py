@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgegen.bundle.contents import Bundle
 from edgegen.bundle.flatbuffer import Signature, read_model
-from edgegen.bundle.task import Bundle
 from edgegen.contract import (
     CACHE_PREFIXES,
     DECODE,

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edgegen.bundle.chat.affixes import render_with_affixes
+from edgegen.bundle.chat.conversations import talk
+from edgegen.bundle.contents import Bundle
 from edgegen.bundle.dimensions import read_dimensions
 from edgegen.bundle.engine_log import delegations, gpu_adapter
 from edgegen.bundle.engine_process import engine_process
@@ -26,7 +29,7 @@ from edgegen.bundle.engine_types import (
     Measurement,
     MeasureRequest,
 )
-from edgegen.bundle.task import Bundle, open_bundle
+from edgegen.bundle.formats import open_bundle
 from edgegen.errors import EngineError
 
 
@@ -142,13 +145,14 @@ def _pieces(
 
 def _generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any]:
     parameters = bundle.parameters
-    turns = [request.prompt]
-    if request.apply_prompt_template:
-        # The texts after the prompt are a turn of their own to the engine.
-        turns = [
-            parameters.prompt_prefix_user + request.prompt,
-            parameters.prompt_suffix_user + parameters.prompt_prefix_model,
-        ]
+    prompt, conversation = request.prompt, None
+    system = parameters.system_prompt or None
+    if request.apply_prompt_template and bundle.format == "litertlm" and parameters.chat_template:
+        # The runtime renders the template; a session would leave it out.
+        conversation = [{"role": "system", "content": system}] if system else []
+    elif request.apply_prompt_template:
+        # A session would put the user's texts alone around the prompt, and no system prompt.
+        prompt = render_with_affixes(parameters, talk(prompt, system=system))
     greedy = request.temperature == 0
     sampler = {
         "temperature": request.temperature,
@@ -161,7 +165,9 @@ def _generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any
         "action": "generate",
         "bundle": _engine_path(bundle),
         "sampler": sampler,
-        "turns": [turn for turn in turns if turn],
+        "prompt": prompt,
+        "conversation": conversation,
+        "start_tokens": int(bool(parameters.start_token)),
     }
 
 

@@ -62,17 +62,18 @@ def _generate(request: dict[str, Any], answer: Answer) -> None:
     engine = litert_lm.Engine(**_engine_options(request), enable_benchmark=True)
     ready = time.monotonic()
     sampler = litert_lm.SamplerConfig(**request["sampler"])
+    prompt = _prompt(engine, request)
     with (
         engine,
         engine.create_session(
-            apply_prompt_template=request["apply_prompt_template"],
+            apply_prompt_template=False,
             sampler_config=sampler,
             max_output_tokens=request["max_output_tokens"],
         ) as session,
     ):
         handed_over = time.monotonic()
         first = None
-        session.run_prefill([request["prompt"]])
+        session.run_prefill([prompt])
         for response in session.run_decode_async():
             first = first or time.monotonic()
             answer({"piece": response.texts[0]})
@@ -80,8 +81,7 @@ def _generate(request: dict[str, Any], answer: Answer) -> None:
         answer(
             {
                 "done": {
-                    # The engine counts one turn only, and a prompt template makes two.
-                    "prompt_tokens": 1 + sum(len(engine.tokenize(t)) for t in request["turns"]),
+                    "prompt_tokens": request["start_tokens"] + len(engine.tokenize(prompt)),
                     "output_tokens": info.last_decode_token_count,
                     "init_ms": (ready - started) * 1000,
                     "ttft_ms": ((first or time.monotonic()) - handed_over) * 1000,
@@ -90,6 +90,19 @@ def _generate(request: dict[str, Any], answer: Answer) -> None:
                 }
             }
         )
+
+
+def _prompt(engine: Any, request: dict[str, Any]) -> str:
+    """Return the prompt as it is fed, rendered by the engine where the bundle has a template."""
+    before = request["conversation"]
+    if before is None:
+        return str(request["prompt"])
+    message = {"role": "user", "content": request["prompt"]}
+    with engine.create_conversation(messages=before) as chat:
+        rendered = str(chat.render_message_to_string(message))
+    if not rendered:
+        raise RuntimeError("the bundle's chat template cannot be rendered")
+    return rendered
 
 
 def _measure(request: dict[str, Any], answer: Answer) -> None:

@@ -6,15 +6,17 @@ models over 2 GB, behind it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from edgegen.bundle.flatbuffer_bounds import check_bounds
 from edgegen.bundle.reading import reading
 from edgegen.errors import BundleError
 
@@ -71,6 +73,27 @@ class WeightStorage:
     nbytes: int
 
 
+@dataclass(frozen=True)
+class StoredTensor:
+    """A constant of the model.
+
+    Attributes:
+        name: Its name; for matrices the parameter's.
+        dtype: TFLite's name of its type.
+        shape: Its dimensions.
+        nbytes: Bytes it takes, without scales.
+        quantization: What each scale is for; `None` where there is none.
+        sha256: Hash of its bytes, and then of its scales.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    quantization: str | None
+    sha256: str
+
+
 def read_model(
     path: Path, span: tuple[int, int]
 ) -> tuple[tuple[Signature, ...], tuple[WeightStorage, ...]]:
@@ -79,6 +102,22 @@ def read_model(
     Raises:
         BundleError: it is damaged, or the file cannot be read.
     """
+    return _mapped(path, span, _read)
+
+
+def read_tensors(path: Path, span: tuple[int, int]) -> tuple[StoredTensor, ...]:
+    """Read what constants the flatbuffer at `span` (offset, size) of a file stores.
+
+    Raises:
+        BundleError: it is damaged, or the file cannot be read.
+    """
+    return _mapped(path, span, _read_tensors)
+
+
+_Found = TypeVar("_Found")
+
+
+def _mapped(path: Path, span: tuple[int, int], read: Callable[[memoryview], _Found]) -> _Found:
     offset, size = span
     try:
         with (
@@ -88,7 +127,7 @@ def read_model(
             memoryview(mapped) as whole,
             whole[offset : offset + size] as data,
         ):
-            return _read(data)
+            return read(data)
     except (
         struct.error,
         IndexError,
@@ -106,6 +145,7 @@ def _read(data: memoryview) -> tuple[tuple[Signature, ...], tuple[WeightStorage,
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(data, 0)
+    check_bounds(model)
     types = _names(schema.TensorType)
     operators = _operator_names(model, schema)
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
@@ -163,23 +203,12 @@ def _tensors(graph: Any, item: Any, count: int, types: dict[int, str]) -> dict[s
 
 
 def _weights(model: Any, graphs: list[Any], types: dict[int, str]) -> tuple[WeightStorage, ...]:
-    seen: set[int] = set()
     tensors: Counter[str] = Counter()
     elements: Counter[str] = Counter()
     nbytes: Counter[str] = Counter()
-    for graph in graphs:
-        for i in range(graph.TensorsLength()):
-            tensor = graph.Tensors(i)
-            index = tensor.Buffer()
-            dtype = _dtype(tensor, types)
-            if index in seen or dtype not in _WEIGHT_TYPES:
-                continue
-            buffer = model.Buffers(index)
-            # Offset and size are set when the data lies behind the flatbuffer.
-            size = buffer.Size() if buffer.Offset() > 1 else buffer.DataLength()
-            if size == 0:
-                continue
-            seen.add(index)
+    for tensor, _, size in _constants(model, graphs):
+        dtype = _dtype(tensor, types)
+        if dtype in _WEIGHT_TYPES:
             tensors[dtype] += 1
             elements[dtype] += math.prod(_shape(tensor))
             nbytes[dtype] += size
@@ -187,6 +216,74 @@ def _weights(model: Any, graphs: list[Any], types: dict[int, str]) -> tuple[Weig
         WeightStorage(dtype, tensors[dtype], elements[dtype], size)
         for dtype, size in nbytes.most_common()
     )
+
+
+def _constants(model: Any, graphs: list[Any]) -> Iterator[tuple[Any, int | None, int]]:
+    """Yield each stored buffer once: a tensor of it, its place where it lies behind the tables,
+    and its size.
+    """
+    seen: set[int] = set()
+    for graph in graphs:
+        for i in range(graph.TensorsLength()):
+            tensor = graph.Tensors(i)
+            index = tensor.Buffer()
+            if index in seen:
+                continue
+            buffer = model.Buffers(index)
+            # Offset and size are set when the data lies behind the flatbuffer.
+            outside = buffer.Offset() > 1
+            size = buffer.Size() if outside else buffer.DataLength()
+            if size:
+                seen.add(index)
+                yield tensor, buffer.Offset() if outside else None, size
+
+
+def _read_tensors(data: memoryview) -> tuple[StoredTensor, ...]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(data, 0)
+    check_bounds(model)
+    types = _names(schema.TensorType)
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    found = []
+    for tensor, offset, size in _constants(model, graphs):
+        if offset is not None and offset + size > len(data):
+            raise ValueError(f"tensor {_text(tensor.Name())} ends behind the model")
+        digest = hashlib.sha256()
+        if offset is None:
+            digest.update(bytes(model.Buffers(tensor.Buffer()).DataAsNumpy()))
+        else:
+            with data[offset : offset + size] as content:
+                digest.update(content)
+        if tensor.Quantization() is not None and tensor.Quantization().ScaleLength():
+            digest.update(bytes(tensor.Quantization().ScaleAsNumpy()))
+        found.append(
+            StoredTensor(
+                # The converter writes the signature before an input's name.
+                _text(tensor.Name()).rpartition("_weights_")[2],
+                _dtype(tensor, types),
+                _shape(tensor),
+                size,
+                _quantization(tensor, schema),
+                digest.hexdigest(),
+            )
+        )
+    return tuple(found)
+
+
+def _quantization(tensor: Any, schema: Any) -> str | None:
+    parameters = tensor.Quantization()
+    if parameters is None:
+        return None
+    if parameters.DetailsType() == schema.QuantizationDetails.BlockwiseQuantization:
+        blocks = schema.BlockwiseQuantization()
+        table = parameters.Details()
+        blocks.Init(table.Bytes, table.Pos)
+        return f"blocks of {blocks.BlockSize()}"
+    count = parameters.ScaleLength()
+    if count == 0:
+        return None
+    return "tensor" if count == 1 else f"channels of dimension {parameters.QuantizedDimension()}"
 
 
 def _dtype(tensor: Any, types: dict[int, str]) -> str:

@@ -1,80 +1,186 @@
-"""How the engine is to start, stop and frame a conversation: the bundle's METADATA."""
+"""How the engine is to start, stop, sample and frame a conversation."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from edgegen.bundle.tokenizer import SentencePieceTokenizer
-from edgegen.errors import TokenizerError, did_you_mean
+from edgegen.bundle.chat_files import find_template, template_tokens, thinks
+from edgegen.bundle.checkpoint_values import FromFiles
+from edgegen.bundle.generation_toml import read_parameters_file
+from edgegen.bundle.parameter_values import CHECKS, SAMPLER_CHECKS
+from edgegen.bundle.parameters import GenerationParameters as GenerationParameters
+from edgegen.bundle.parameters import Sampler
+from edgegen.errors import BundleError, TokenizerError, did_you_mean
 
 if TYPE_CHECKING:
     from edgegen.author.checkpoint import Checkpoint
 
+# Fields that may be given, by flag or in a file; the others follow from them.
+_FOLLOWING = ("start_token_id", "stop_token_ids", "pad_token_id", "template_tokens", "sources")
+GIVEN_FIELDS = tuple(
+    name for name in (*CHECKS, *SAMPLER_CHECKS) if name not in (*_FOLLOWING, "sampler")
+)
+NO_TEMPLATE = "none"
 
-@dataclass(frozen=True)
-class GenerationParameters:
-    """What the bundle tells the engine about tokens and prompts.
 
-    Attributes:
-        start_token: Piece put before every prompt.
-        stop_tokens: Pieces, any of which ends the answer.
-        prompt_prefix_user: Text before what the user says.
-        prompt_suffix_user: Text after it.
-        prompt_prefix_model: Text before what the model answers.
-        prompt_suffix_model: Text after it.
-        prompt_prefix_system: Text before the system instruction.
-        prompt_suffix_system: Text after it.
-    """
+class Pieces(Protocol):
+    """What is asked of a tokenizer here; all of edgegen's can tell it."""
 
-    start_token: str
-    stop_tokens: tuple[str, ...]
-    prompt_prefix_user: str = ""
-    prompt_suffix_user: str = ""
-    prompt_prefix_model: str = ""
-    prompt_suffix_model: str = ""
-    prompt_prefix_system: str = ""
-    prompt_suffix_system: str = ""
+    @property
+    def path(self) -> Path:
+        """Where it came from, for messages."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`."""
+
+    def piece_id(self, piece: str) -> int | None:
+        """Return the id of exactly this piece, or `None`."""
+
+    def id_piece(self, token_id: int) -> str:
+        """Return the piece of an id, or raise `TokenizerError`."""
 
 
 def generation_parameters(
     checkpoint: Checkpoint,
-    tokenizer: SentencePieceTokenizer,
-    **overrides: str | Iterable[str],
+    tokenizer: Pieces,
+    *,
+    toml: str | Path | None = None,
+    needs_start: bool = True,
+    **overrides: Any,
 ) -> GenerationParameters:
-    """Read the start and stop tokens of a checkpoint and check them against its tokenizer.
+    """Read a checkpoint's generation parameters and check them against its tokenizer.
 
-    Ids come from `generation_config.json`, else `config.json`; names in
-    `tokenizer_config.json` fill in a missing start token and add to the stop tokens (chat
-    models name their end of turn there). `overrides` are fields of `GenerationParameters`
-    and go before all files.
+    `overrides` go before the file `toml`, which goes before the checkpoint's files:
+    `generation_config.json`, else `config.json`, for ids and sampling; `tokenizer_config.json`
+    for a missing start token, more stop tokens (chat models name their end of turn there) and
+    the template's tokens; `chat_template.jinja`, else `tokenizer_config.json`, for the template.
+    Prefixes and suffixes are taken as given: `edgegen.bundle.chat.fit` derives them.
+
+    Args:
+        checkpoint: The opened folder.
+        tokenizer: Its tokenizer.
+        toml: A file of `GIVEN_FIELDS`; see `edgegen.bundle.generation_toml`.
+        needs_start: Refuse parameters without a start token, which a `.task` must have.
+        overrides: `GIVEN_FIELDS`; `None` says nothing. `chat_template` is a template, the name
+            of one of the checkpoint's, or `none`.
 
     Raises:
+        BundleError: a value is not of its kind or out of its range, or `toml` cannot be used.
+        CheckpointError: a file of the checkpoint says what cannot be.
         TokenizerError: no stop token is known, an id is outside the tokenizer, or a start or
             stop token is not exactly one piece of it.
         TypeError: an override is not a field.
     """
-    fields = [field.name for field in dataclasses.fields(GenerationParameters)]
-    for name in overrides:
-        if name not in fields:
-            raise TypeError(f"no generation parameter {name!r}; {did_you_mean(name, fields)}")
-    values: dict[str, Any] = {
-        name: value if isinstance(value, str) else tuple(value) for name, value in overrides.items()
-    }
-    if "start_token" not in values:
-        values["start_token"] = _start_token(checkpoint, tokenizer)
-    stops = values.get("stop_tokens")
-    if stops is None:
-        stops = _stop_tokens(checkpoint, tokenizer)
-    values["stop_tokens"] = (stops,) if isinstance(stops, str) else tuple(stops)
-    parameters = GenerationParameters(**values)
-    check_tokens(parameters, tokenizer)
-    return parameters
+    values = _Values(
+        checked_fields(overrides), {} if toml is None else read_parameters_file(Path(toml))
+    )
+    values.toml_name = "" if toml is None else Path(toml).name
+    files = FromFiles(checkpoint, tokenizer)
+    values.take("start_token", lambda: files.start_token(needs=needs_start))
+    values.take("stop_tokens", files.stop_tokens)
+    values.take("pad_token", files.pad_token)
+    values.take("max_tokens", lambda: files.number("max_length", "max_tokens"))
+    values.take("max_output_tokens", lambda: files.number("max_new_tokens", "max_output_tokens"))
+    for name in SAMPLER_CHECKS:
+        values.take(name, lambda name=name: files.sampling(name))
+    for name in GIVEN_FIELDS:
+        if name not in (*values.found, "chat_template", "supports_thinking"):
+            values.take(name, lambda: None)
+    values.set("chat_template", _template(checkpoint, values))
+    template = values.found.get("chat_template")
+    values.take("supports_thinking", lambda: _thinks(template))
+    return _assembled(values, checkpoint, tokenizer, needs_start=needs_start)
 
 
-def check_tokens(parameters: GenerationParameters, tokenizer: SentencePieceTokenizer) -> None:
+class _Values:
+    """Fields found so far and where each is from."""
+
+    def __init__(self, given: Mapping[str, Any], toml: Mapping[str, Any]) -> None:
+        self.given, self.toml, self.toml_name = given, toml, ""
+        self.found: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+
+    def said(self, name: str) -> tuple[Any, str] | None:
+        """Return what a flag or the TOML file says, and which."""
+        if name in self.given:
+            return self.given[name], "given"
+        return (self.toml[name], self.toml_name) if name in self.toml else None
+
+    def take(self, name: str, from_files: Any) -> None:
+        """Take a value from the first that has it; the files are asked last."""
+        self.set(name, self.said(name) or from_files())
+
+    def set(self, name: str, value: tuple[Any, str] | None) -> None:
+        """Note a value with its source; `None` is no value."""
+        if value is not None:
+            self.found[name], source = value
+            self.sources[f"sampler.{name}" if name in SAMPLER_CHECKS else name] = source
+
+
+def checked_fields(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that were given, each checked; `None` says nothing.
+
+    Raises:
+        BundleError: a value is not of its kind or out of its range.
+        TypeError: a name is not one of `GIVEN_FIELDS`.
+    """
+    given = {}
+    for name, value in overrides.items():
+        if name not in GIVEN_FIELDS:
+            raise TypeError(f"no generation parameter {name!r}; {did_you_mean(name, GIVEN_FIELDS)}")
+        if value is None:
+            continue
+        if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+            value = list(value)
+        try:
+            given[name] = {**CHECKS, **SAMPLER_CHECKS}[name](name, value)
+        except ValueError as error:
+            raise BundleError(
+                f"generation parameter {error}", f"correct {name}, or leave it out"
+            ) from None
+    return given
+
+
+def _template(checkpoint: Checkpoint, values: _Values) -> tuple[str, str] | None:
+    said = values.said("chat_template")
+    if said is not None and said[0] == NO_TEMPLATE:
+        return None
+    found = find_template(checkpoint, None if said is None else said[0])
+    return found if found is not None else said
+
+
+def _thinks(template: str | None) -> tuple[bool, str] | None:
+    return (True, "chat template") if template is not None and thinks(template) else None
+
+
+def _assembled(
+    values: _Values, checkpoint: Checkpoint, tokenizer: Pieces, *, needs_start: bool
+) -> GenerationParameters:
+    found = dict(values.found)
+    sampler = Sampler(**{name: found.pop(name) for name in SAMPLER_CHECKS if name in found})
+    found.setdefault("start_token", "")
+    found.setdefault("stop_tokens", ())
+    parameters = GenerationParameters(**found, sampler=sampler, sources=values.sources)
+    check_tokens(parameters, tokenizer, needs_start=needs_start)
+    stop_ids = (tokenizer.piece_id(token) for token in parameters.stop_tokens)
+    pad, start = parameters.pad_token, parameters.start_token
+    return dataclasses.replace(
+        parameters,
+        start_token_id=tokenizer.piece_id(start) if start else None,
+        stop_token_ids=tuple(i for i in stop_ids if i is not None),
+        pad_token_id=None if pad is None else tokenizer.piece_id(pad),
+        template_tokens=(
+            {} if parameters.chat_template is None else template_tokens(checkpoint, parameters)
+        ),
+    )
+
+
+def check_tokens(
+    parameters: GenerationParameters, tokenizer: Pieces, *, needs_start: bool = True
+) -> None:
     """Raise `TokenizerError` unless every start and stop token is one piece of `tokenizer`.
 
     MediaPipe's bundler documents this check but does not make it; the engine would then
@@ -85,13 +191,14 @@ def check_tokens(parameters: GenerationParameters, tokenizer: SentencePieceToken
             "no stop token is known, expected at least one: the model would never stop",
             "set eos_token_id in generation_config.json, or pass stop_tokens",
         )
-    if not parameters.start_token:
+    if not parameters.start_token and needs_start:
         raise TokenizerError(
             "no start token is known, and LiteRT-LM aborts on a bundle without one",
             "set bos_token_id in generation_config.json, or pass start_token",
         )
     stops = (("stop", token) for token in parameters.stop_tokens)
-    for role, token in (("start", parameters.start_token), *stops):
+    starts = (("start", parameters.start_token),) if parameters.start_token else ()
+    for role, token in (*starts, *stops):
         if tokenizer.piece_id(token) is None:
             raise TokenizerError(
                 f"{role} token {token!r} is not a piece of {tokenizer.path}, where it is "
@@ -99,56 +206,3 @@ def check_tokens(parameters: GenerationParameters, tokenizer: SentencePieceToken
                 f"name a {role} token that the tokenizer has; tokens that only "
                 "tokenizer.json or added_tokens.json know cannot be bundled",
             )
-
-
-def _start_token(checkpoint: Checkpoint, tokenizer: SentencePieceTokenizer) -> str:
-    if checkpoint.tokenizer_config.get("add_bos_token") is False:
-        raise TokenizerError(
-            f"{checkpoint.path / 'tokenizer_config.json'} has add_bos_token = false, but engines "
-            "put a start token before every prompt: the answers would not be the checkpoint's",
-            "if the model takes a start token all the same, pass it as start_token",
-        )
-    ids = _ids(checkpoint, "bos_token_id")
-    if ids:
-        return tokenizer.id_piece(ids[0])
-    return _named(checkpoint.tokenizer_config, "bos_token") or ""
-
-
-def _stop_tokens(checkpoint: Checkpoint, tokenizer: SentencePieceTokenizer) -> tuple[str, ...]:
-    tokens = [tokenizer.id_piece(i) for i in _ids(checkpoint, "eos_token_id")]
-    named = _named(checkpoint.tokenizer_config, "eos_token")
-    if named is not None:
-        tokens.append(named)
-    return tuple(dict.fromkeys(tokens))
-
-
-def _ids(checkpoint: Checkpoint, key: str) -> list[int]:
-    for file, config in (
-        ("generation_config.json", checkpoint.generation_config),
-        ("config.json", checkpoint.config),
-    ):
-        value = config.get(key)
-        if value is None:
-            continue
-        ids = value if isinstance(value, list) else [value]
-        # bool is an int in Python, but `true` is no token id.
-        if not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
-            raise TokenizerError(
-                f"{checkpoint.path / file} has {key} = {value!r}, expected a number or a list "
-                "of numbers",
-                f"correct {key}, or remove it to use the next file that names it",
-            )
-        return list(ids)
-    return []
-
-
-def _named(tokenizer_config: Mapping[str, Any], key: str) -> str | None:
-    value = tokenizer_config.get(key)
-    if isinstance(value, Mapping):  # transformers saves AddedToken objects like this
-        value = value.get("content")
-    if value is not None and not isinstance(value, str):
-        raise TokenizerError(
-            f"tokenizer_config.json has {key} = {value!r}, expected text",
-            f"correct {key} in tokenizer_config.json",
-        )
-    return value or None

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.contents import Member, RuntimeHints
 from edgegen.bundle.dimensions import dimensions_of
 from edgegen.bundle.flatbuffer import Signature, WeightStorage, read_model
+from edgegen.bundle.formats import TFLITE_IDENTIFIER, open_bundle
 from edgegen.bundle.generation import GenerationParameters
 from edgegen.bundle.reading import reading
-from edgegen.bundle.task import TFLITE_IDENTIFIER, open_bundle
-from edgegen.bundle.zip_members import Member
 from edgegen.errors import BundleError
 from edgegen.provenance import hash_files, provenance_path
 
@@ -26,11 +26,13 @@ class Inspection:
 
     Attributes:
         path: The file.
-        format: `task` or `tflite`.
+        format: `task`, `litertlm` or `tflite`.
         file_bytes: Its size.
         sha256: Its hash, `None` if not asked for.
         members: What the bundle holds; empty for a bare model.
         parameters: Generation parameters; `None` for a bare model.
+        hints: What a `.litertlm` says to its runtime; `None` for other files.
+        model_span: Offset and size of the model, in bytes.
         signatures: Entry points of the model with inputs, outputs and operations.
         prefill_lens: Prompt lengths that have a signature, ascending.
         kv_cache_len: Tokens that prompt and answer may have together; `None` if the model has
@@ -48,6 +50,8 @@ class Inspection:
     sha256: str | None
     members: tuple[Member, ...]
     parameters: GenerationParameters | None
+    hints: RuntimeHints | None
+    model_span: tuple[int, int]
     signatures: tuple[Signature, ...]
     prefill_lens: tuple[int, ...]
     kv_cache_len: int | None
@@ -63,7 +67,7 @@ class Inspection:
 
 
 def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
-    """Inspect a `.task` bundle or a bare `.tflite`.
+    """Inspect a `.task`, a `.litertlm` or a bare `.tflite`.
 
     The model is mapped, not read: this takes little memory whatever its size. Hashing reads
     the whole file once and reports the stage `hash bundle` in bytes.
@@ -78,23 +82,27 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
     """
     source = Path(path)
     members: tuple[Member, ...] = ()
-    parameters = None
+    parameters = hints = None
+    form = "tflite"
     if _is_tflite(source):
         span = (0, source.stat().st_size)
     else:
         bundle = open_bundle(source)
         members, parameters, span = bundle.members, bundle.parameters, bundle.model_span
+        form, hints = bundle.format, bundle.hints if bundle.format == "litertlm" else None
     signatures, weights = read_model(source, span)
     dimensions = dimensions_of(signatures)
     with reading(source):
         digest = hash_files([source], "hash bundle")[source.name] if sha256 else None
     return Inspection(
         path=source,
-        format="task" if members else "tflite",
+        format=form,
         file_bytes=source.stat().st_size,
         sha256=digest,
         members=members,
         parameters=parameters,
+        hints=hints,
+        model_span=span,
         signatures=signatures,
         prefill_lens=dimensions.prefill_lens,
         kv_cache_len=dimensions.kv_cache_len,
@@ -102,7 +110,7 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
         vocab_size=dimensions.vocab_size,
         weights=weights,
         stored_parameters=sum(storage.elements for storage in weights),
-        provenance=_provenance(source),
+        provenance=read_provenance(source),
     )
 
 
@@ -114,7 +122,12 @@ def _is_tflite(path: Path) -> bool:
             return file.read(8)[4:] == TFLITE_IDENTIFIER
 
 
-def _provenance(path: Path) -> dict[str, Any] | None:
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """Return the provenance beside a file, `None` if there is none.
+
+    Raises:
+        BundleError: it is too large, or no JSON object.
+    """
     sidecar = provenance_path(path)
     hint = f"remove {sidecar.name}, or build the bundle again"
     with reading(sidecar):

@@ -7,27 +7,36 @@ wire format; that also works where MediaPipe is not installed.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
+from typing import Any
 
-from edgegen.bundle.generation import GenerationParameters
+from edgegen.bundle.mediapipe_generator import generate
+from edgegen.bundle.parameters import METADATA_FIELDS, GenerationParameters
 from edgegen.errors import BundleError
 
 # LlmParameters, as MediaPipe 0.10.35 writes it (tests compare with its bundler).
-_STOP_TOKEN, _START_TOKEN, _USER_TEMPLATE, _TEMPLATES = 5, 6, 8, 17
+_STOP_TOKEN, _START_TOKEN, _MAPPINGS, _USER_TEMPLATE, _TEMPLATES = 5, 6, 7, 8, 17
+_BYTES_TO_UNICODE = 1  # inside _MAPPINGS
 _ROLES = {1: "user", 2: "model", 3: "system"}  # inside _TEMPLATES
-_PREFIX, _SUFFIX = 2, 3  # inside a template
+_SESSION_PREFIX, _PREFIX, _SUFFIX = 1, 2, 3  # inside a template
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def metadata_bytes(parameters: GenerationParameters) -> bytes:
-    """Serialize `parameters` with MediaPipe's own generator.
+    """Serialize what METADATA has places for, with MediaPipe's own generator.
+
+    It takes a system prompt or the system's prefix and suffix, not both; with both, the system
+    prompt is left to the side section. MediaPipe's web engine puts METADATA's system prompt
+    before every prompt, as it is; LiteRT-LM does not look at it.
 
     Raises:
         BundleError: MediaPipe is not installed, or a text cannot pass through its C interface.
     """
-    texts = [value for value in vars(parameters).values() if isinstance(value, str)]
+    values = {name: getattr(parameters, name) for name in METADATA_FIELDS}
+    if not (parameters.prompt_prefix_system or parameters.prompt_suffix_system):
+        values["system_prompt"] = parameters.system_prompt
+    texts = [value for value in values.values() if isinstance(value, str)]
     for text in (*texts, *parameters.stop_tokens):
         if "\0" in text:
             raise BundleError(
@@ -35,25 +44,12 @@ def metadata_bytes(parameters: GenerationParameters) -> bytes:
                 "remove it: the text would end there",
             )
     try:
-        from mediapipe.tasks.python.genai.bundler import llm_bundler
+        return generate({**values, "stop_tokens": list(parameters.stop_tokens)})
     except ImportError as error:
         raise BundleError(
             f"writing a bundle needs MediaPipe's bundler, which cannot be imported: {error}",
             'install it: pip install "edgegen[convert]"',
         ) from error
-
-    options = llm_bundler.llm_bundler_metadata_options.LlmBundlerMetadataOptions(
-        **{**vars(parameters), "stop_tokens": list(parameters.stop_tokens)}
-    ).to_ctypes()
-    signatures = llm_bundler._CTYPES_SIGNATURES
-    library = llm_bundler.mediapipe_c_bindings.load_raw_library(signatures)
-    size = ctypes.c_int()
-    with llm_bundler.serial_dispatcher.SerialDispatcher(library, signatures) as native:
-        buffer = native.MpLlmBundlerGenerateMetadata(ctypes.byref(options), ctypes.byref(size))
-        try:
-            return ctypes.string_at(buffer, size.value)
-        finally:
-            native.MpLlmBundlerFreeMetadata(buffer)
 
 
 def parse_metadata(data: bytes) -> GenerationParameters:
@@ -71,25 +67,36 @@ def parse_metadata(data: bytes) -> GenerationParameters:
 
 
 def _parse(data: bytes) -> GenerationParameters:
-    start, stops = "", []
-    by_role: dict[str, str] = {}
-    older: dict[str, str] = {}
+    start, stops, mapped = "", [], False
+    by_role: dict[str, Any] = {}
+    older: dict[str, Any] = {}
+    session: dict[str, Any] = {}
     for number, value in _fields(data):
         if number == _STOP_TOKEN:
             stops.append(_text(value))
         elif number == _START_TOKEN:
             start = _text(value)
+        elif number == _MAPPINGS:
+            # A list of numbers, packed or one by one.
+            numbers = value if isinstance(value, bytes) else bytes([value & 0xFF])
+            mapped = mapped or _BYTES_TO_UNICODE in numbers
         elif number == _USER_TEMPLATE:
             older = _template("user", value)
+            for part, text in _fields(_message(value)):
+                if part == _SESSION_PREFIX:
+                    session["system_prompt"] = _text(text)
         elif number == _TEMPLATES:
             for role, template in _fields(_message(value)):
                 if role in _ROLES:
                     by_role.update(_template(_ROLES[role], template))
     # Bundles from before there was a template per role have the user's only.
-    return GenerationParameters(start, tuple(stops), **(by_role or older))
+    texts = {**session, **(by_role or older)}
+    return GenerationParameters(
+        start, tuple(stops), enable_bytes_to_unicode_mapping=mapped, **texts
+    )
 
 
-def _template(role: str, value: int | bytes) -> dict[str, str]:
+def _template(role: str, value: int | bytes) -> dict[str, Any]:
     names = {_PREFIX: f"prompt_prefix_{role}", _SUFFIX: f"prompt_suffix_{role}"}
     return {names[n]: _text(v) for n, v in _fields(_message(value)) if n in names}
 

@@ -1,4 +1,4 @@
-"""The SentencePiece tokenizer of a checkpoint, the only kind that a `.task` carries."""
+"""The SentencePiece tokenizer that a `.task` carries, from whatever tokenizer a checkpoint has."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgegen.bundle.tokenizers.proto import NO_PIECE, Piece, PieceType, with_pieces
+from edgegen.bundle.tokenizers.tokenizer_json import FILE_NAME, read_tokenizer_json
 from edgegen.errors import TokenizerError
+
+if TYPE_CHECKING:
+    from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
 
 # Names under which checkpoints keep the SentencePiece proto, in order of preference.
 TOKENIZER_FILES = ("tokenizer.model", "spiece.model")
 # The largest published ones (262 k pieces) have 5 MB.
 MAX_TOKENIZER_BYTES = 128 * 1024**2
 
-_OTHER_KINDS = ("tokenizer.json", "vocab.json", "merges.txt", "tiktoken.model", "vocab.txt")
+_OTHER_KINDS = ("vocab.json", "merges.txt", "tiktoken.model", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class SentencePieceTokenizer:
         processor = sentencepiece.SentencePieceProcessor()
         try:
             processor.LoadFromSerializedProto(self.proto)
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:  # its words may be no text
             raise TokenizerError(
                 f"{self.path} ({len(self.proto)} bytes) is not a SentencePiece model",
                 "download or copy the file again; Git LFS pointers and cut-off downloads "
@@ -47,8 +52,23 @@ class SentencePieceTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces; ids run from 0 to one less."""
+        """Number of ids that text may become; they run from 0 to one less.
+
+        A converted tokenizer has more pieces, which are virtual.
+        """
+        return self._size
+
+    @property
+    def piece_count(self) -> int:
+        """Number of all pieces, virtual ones included."""
         return int(self._processor.vocab_size())
+
+    @cached_property
+    def _size(self) -> int:
+        found = int(self._processor.piece_to_id(NO_PIECE))
+        if self._processor.id_to_piece(found) == NO_PIECE:
+            return found
+        return self.piece_count
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, without start or stop tokens."""
@@ -62,11 +82,32 @@ class SentencePieceTokenizer:
         """
         for i in ids:
             self._check_id(i)
-        return str(self._processor.decode(list(ids)))
+        try:
+            return str(self._processor.decode(list(ids)))
+        except UnicodeDecodeError as error:
+            # Pieces may be bytes, and not all lists of bytes are text.
+            return bytes(error.object).decode(errors="replace")
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without start or stop tokens."""
+        return [list(ids) for ids in self._processor.encode(list(texts))]
+
+    def decode_batch(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each list of ids.
+
+        Raises:
+            TokenizerError: an id is not in the vocabulary.
+        """
+        try:
+            return [str(text) for text in self._processor.decode([list(i) for i in ids])]
+        except (UnicodeDecodeError, IndexError):
+            return [self.decode(i) for i in ids]
 
     def piece_id(self, piece: str) -> int | None:
         """Return the id of exactly this piece, or `None` if there is no such piece."""
         found = int(self._processor.piece_to_id(piece))
+        if found >= self.vocab_size:
+            return None
         # SentencePiece answers unknown pieces with the id of <unk>.
         return found if self._processor.id_to_piece(found) == piece else None
 
@@ -88,48 +129,109 @@ class SentencePieceTokenizer:
             )
 
 
-def open_tokenizer(folder: str | Path, *, vocab_size: int | None = None) -> SentencePieceTokenizer:
-    """Open the SentencePiece tokenizer of a checkpoint folder.
+def open_tokenizer(
+    folder: str | Path, *, vocab_size: int | None = None, max_mismatch_rate: float = 0.0
+) -> SentencePieceTokenizer:
+    """Open the tokenizer of a checkpoint folder, as a `.task` carries it.
+
+    That is its SentencePiece model, with the added tokens of `tokenizer.json` where that has
+    more; or, without one, `tokenizer.json` converted through the gate. Ids that the model has
+    logits for and the tokenizer does not are filled up with unused pieces, since engines stop
+    with an error at the first id outside the tokenizer.
 
     Args:
         folder: The checkpoint folder.
-        vocab_size: The model's `vocab_size`; the tokenizer must cover all of it.
+        vocab_size: The model's `vocab_size`.
+        max_mismatch_rate: Share of the gate's comparisons that may differ.
 
     Raises:
-        TokenizerError: there is none, it is of another kind, it is damaged, or it has fewer
-            pieces than the model has logits.
+        TokenizerError: there is none, it is of another kind, it is damaged, or its conversion
+            does not pass the gate.
     """
-    path = _find(Path(folder))
+    directory = Path(folder)
+    path = _find(directory)
+    if path is None:
+        from edgegen.bundle.tokenizers.convert import convert_tokenizer
+
+        return convert_tokenizer(
+            directory / FILE_NAME, vocab_size=vocab_size, max_mismatch_rate=max_mismatch_rate
+        ).tokenizer
     size = path.stat().st_size
     if size > MAX_TOKENIZER_BYTES:
         raise TokenizerError(
             f"{path} has {size} bytes, expected at most {MAX_TOKENIZER_BYTES}",
             "this is not a tokenizer; download the file again",
         )
-    tokenizer = SentencePieceTokenizer(path, path.read_bytes())
-    if vocab_size is not None and tokenizer.vocab_size < vocab_size:
-        raise TokenizerError(
-            f"{path} has {tokenizer.vocab_size} pieces but the model's vocab_size is {vocab_size}",
-            "the engine stops with an error at the first id outside the tokenizer: shrink the "
-            f"model with model.resize_token_embeddings({tokenizer.vocab_size}), or use the "
-            "tokenizer that has the added tokens",
-        )
-    return tokenizer
+    proto = path.read_bytes()
+    return _filled(SentencePieceTokenizer(path, proto), directory / FILE_NAME, vocab_size)
 
 
-def _find(folder: Path) -> Path:
+def open_exact_tokenizer(
+    folder: str | Path, *, vocab_size: int | None = None
+) -> SentencePieceTokenizer | HfTokenizer:
+    """Open the tokenizer of a checkpoint folder as it is, of whichever kind.
+
+    Args:
+        folder: The checkpoint folder.
+        vocab_size: The model's; a SentencePiece model is filled up to it.
+
+    Raises:
+        TokenizerError: there is none, it is of another kind, or it is damaged.
+    """
+    if _find(Path(folder)) is not None:
+        return open_tokenizer(folder, vocab_size=vocab_size)
+    from edgegen.bundle.tokenizers.hugging_face import open_hf_tokenizer
+
+    return open_hf_tokenizer(Path(folder) / FILE_NAME)
+
+
+def needs_conversion(folder: str | Path) -> bool:
+    """Tell whether a `.task` of this checkpoint takes a converted `tokenizer.json`.
+
+    Raises:
+        TokenizerError: there is no tokenizer, or one of another kind.
+    """
+    return _find(Path(folder)) is None
+
+
+def _filled(
+    tokenizer: SentencePieceTokenizer, added_from: Path, vocab_size: int | None
+) -> SentencePieceTokenizer:
+    """Append the pieces that a SentencePiece model lacks, if there are any."""
+    has_json = added_from.is_file()
+    if vocab_size is None and not has_json:
+        return tokenizer
+    pieces: dict[int, Piece] = {}
+    if has_json:
+        for token in read_tokenizer_json(added_from).added_tokens:
+            if token.id >= tokenizer.vocab_size:
+                pieces[token.id] = Piece(token.content, type=PieceType.USER_DEFINED)
+    stop = max(vocab_size or 0, max(pieces, default=-1) + 1)
+    extra = [
+        pieces.get(number) or Piece(f"<unused {number}>", type=PieceType.UNUSED)
+        for number in range(tokenizer.vocab_size, stop)
+    ]
+    if not extra:
+        return tokenizer
+    return SentencePieceTokenizer(tokenizer.path, with_pieces(tokenizer.proto, extra))
+
+
+def _find(folder: Path) -> Path | None:
+    """Return the SentencePiece model, or `None` if there is a `tokenizer.json` instead."""
     for name in TOKENIZER_FILES:
         if (folder / name).is_file():
             return folder / name
+    if (folder / FILE_NAME).is_file():
+        return None
     others = [name for name in _OTHER_KINDS if (folder / name).is_file()]
     if others:
         raise TokenizerError(
-            f"{folder} holds {', '.join(others)} but no {' or '.join(TOKENIZER_FILES)}: "
-            "a .task bundle carries SentencePiece tokenizers only",
-            "if the model has a SentencePiece tokenizer, copy its tokenizer.model into the "
-            "folder; other kinds cannot be bundled",
+            f"{folder} holds {', '.join(others)} but no {', '.join(TOKENIZER_FILES)} or "
+            f"{FILE_NAME}",
+            "load the tokenizer with transformers' AutoTokenizer and save it: that writes a "
+            f"{FILE_NAME}, which can be converted",
         )
     raise TokenizerError(
-        f"{folder} holds no tokenizer, expected {' or '.join(TOKENIZER_FILES)}",
-        "copy the model's tokenizer.model into the folder",
+        f"{folder} holds no tokenizer, expected {', '.join(TOKENIZER_FILES)} or {FILE_NAME}",
+        f"copy the model's tokenizer.model or {FILE_NAME} into the folder",
     )

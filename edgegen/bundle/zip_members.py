@@ -10,10 +10,10 @@ import contextlib
 import struct
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from edgegen.bundle.contents import Member
 from edgegen.bundle.reading import reading
 from edgegen.errors import BundleError
 
@@ -27,31 +27,12 @@ _END_BYTES, _LOCATOR64_BYTES, _MAX_COMMENT = 22, 20, 0xFFFF
 _ENCRYPTED = 0x1
 
 
-@dataclass(frozen=True)
-class Member:
-    """A stored member.
-
-    Attributes:
-        name: Its name in the zip.
-        offset: Byte of the file at which its data starts.
-        size: Bytes of data.
-    """
-
-    name: str
-    offset: int
-    size: int
-
-
 def read_members(path: Path) -> tuple[Member, ...]:
     """Read the members of a zip file, all of which must be stored.
 
     Raises:
-        BundleError: no such file, not readable, not a zip, cut off, compressed, or dangerous.
+        BundleError: not readable, not a zip, cut off, compressed, or dangerous.
     """
-    with reading(path):
-        if not path.is_file():
-            found = "is a folder" if path.is_dir() else "does not exist"
-            raise BundleError(f"bundle {path} {found}, expected a .task file", "check the path")
     with reading(path), _damage(path), path.open("rb") as file:
         size = path.stat().st_size
         _check_directory_size(path, file, size)
@@ -70,22 +51,6 @@ def read_members(path: Path) -> tuple[Member, ...]:
             "make the bundle again; engines would disagree about which one counts",
         )
     return members
-
-
-def read_member(path: Path, member: Member, limit: int) -> bytes:
-    """Read a whole member of at most `limit` bytes.
-
-    Raises:
-        BundleError: it is larger, or cannot be read.
-    """
-    if member.size > limit:
-        raise BundleError(
-            f"member {member.name} of {path} has {member.size} bytes, expected at most {limit}",
-            "make the bundle again; this one is damaged or not a bundle",
-        )
-    with reading(path), path.open("rb") as file:
-        file.seek(member.offset)
-        return file.read(member.size)
 
 
 @contextlib.contextmanager
@@ -141,11 +106,6 @@ def _no_directory(path: Path, head: bytes, size: int) -> BundleError:
         return BundleError(
             f"{path} is a bare TFLite model, expected a .task bundle",
             "bundle it with a tokenizer first: edgegen build CHECKPOINT -o OUT.task",
-        )
-    if head == b"LITERTLM":
-        return BundleError(
-            f"{path} is a .litertlm file, expected a .task bundle",
-            "edgegen reads .task bundles",
         )
     return BundleError(
         f"{path} ({size} bytes) is not a zip file, expected a .task bundle",

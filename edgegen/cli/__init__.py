@@ -22,10 +22,14 @@ VERBS = {
     "build": "make a bundle from a checkpoint folder, in one command",
     "convert": "make a .tflite from a checkpoint folder, without a bundle around it",
     "run": "generate text from a bundle with LiteRT-LM on this machine",
+    "preview": "chat with a bundle in the browser's GPU, with MediaPipe's web engine",
     "bench": "measure a bundle: initialization, first token, rates, memory",
     "tune": "search for a recipe of several precisions, for a size or a quality",
     "verify": "compare a checkpoint and its bundle rung by rung, and name what departs",
     "inspect": "show what is inside a bundle",
+    "tokenizer": "convert a tokenizer.json to SentencePiece, and say what that changes",
+    "diff": "tell what differs between two bundles",
+    "bundle": "convert a bundle to the other format, or edit its metadata",
     "list": "print the known architectures, recipes and runners",
     "demo": "build, run and measure the shipped tiny model",
 }
@@ -96,6 +100,14 @@ def _common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show what third-party libraries print"
     )
+    # After an operation of the verb they mean the same as before it.
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for operation in action.choices.values():
+                operation.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+                operation.add_argument(
+                    "-v", "--verbose", action="store_true", default=argparse.SUPPRESS
+                )
 
 
 @contextlib.contextmanager

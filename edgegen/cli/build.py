@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from edgegen.cli.arguments import add_export_arguments, read_text
+from edgegen.cli.arguments import add_export_arguments, probability, read_text, safe_for_terminal
+from edgegen.cli.parameter_arguments import add_parameter_arguments, given_parameters
 
 EXAMPLES = """\
 example:
@@ -16,28 +17,27 @@ example:
 --prompt-{prefix,suffix}-{user,model,system} TEXT set the texts around each role.
 """
 
-# Prompt texts around each role, and the field of GenerationParameters that they set.
-_AFFIXES = [
-    f"prompt_{place}_{role}"
-    for role in ("user", "model", "system")
-    for place in ("prefix", "suffix")
-]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("checkpoint", type=Path, help="folder with config.json and safetensors")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .task to write")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="the .task or .litertlm to write"
+    )
     parser.add_argument(
         "--recipe",
         default="dynamic_wi8_afp32",
         help="see `edgegen list recipes`, or a .json file of your own (%(default)s)",
     )
     add_export_arguments(parser)
-    parser.add_argument("--start-token", help="instead of the checkpoint's")
-    parser.add_argument("--stop-token", action="append", help="instead of the checkpoint's; repeat")
-    for name in _AFFIXES:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=argparse.SUPPRESS)
+    add_parameter_arguments(parser)
+    parser.add_argument(
+        "--max-mismatch-rate",
+        type=probability,
+        default=0.0,
+        metavar="R",
+        help="share of texts that a converted tokenizer.json may tokenize otherwise (%(default)s)",
+    )
     parser.add_argument("--no-check", action="store_true", help="skip the self-check")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
 
@@ -47,8 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     from edgegen.cli.build_summary import summary
     from edgegen.pipeline import build
 
-    overrides = {name: getattr(arguments, name) for name in ("start_token", *_AFFIXES)}
-    overrides["stop_tokens"] = arguments.stop_token
     made = build(
         arguments.checkpoint,
         arguments.output,
@@ -62,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
         calibration=arguments.calibration and read_text(arguments.calibration),
         lora=arguments.lora,
         lora_scale=arguments.lora_scale,
-        parameters={name: value for name, value in overrides.items() if value is not None},
+        parameters_file=arguments.parameters,
+        parameters=given_parameters(arguments),
+        max_mismatch_rate=arguments.max_mismatch_rate,
         check=not arguments.no_check,
         force=arguments.force,
     )
@@ -70,4 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(made.as_dict(), indent=2))
     else:
         summary(made, sys.stdout)
+    for note in made.notes:
+        print(safe_for_terminal(f"note: {note}"), file=sys.stderr)
     return 0

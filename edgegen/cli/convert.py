@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert, and print what was written."""
-    from edgegen.pipeline import convert_checkpoint
+    from edgegen.conversion import convert_checkpoint
 
     made = convert_checkpoint(
         arguments.checkpoint,

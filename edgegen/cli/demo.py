@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build, generate and measure, one after the other."""
     from edgegen import demo
     from edgegen.bundle import GenerateRequest, generate
-    from edgegen.bundle.task import check_bundle_name
+    from edgegen.bundle.formats import check_bundle_name
     from edgegen.cli.arguments import safe_for_terminal
     from edgegen.cli.build_summary import summary
     from edgegen.device import bench

@@ -22,6 +22,7 @@ from edgegen.bundle import (
     generation_parameters,
     write_bundle,
 )
+from edgegen.bundle.contents import Tokenizer
 from edgegen.bundle.engine_types import Delegate
 from edgegen.contract import LOGITS
 from edgegen.convert import ExportSpec, TfliteModel, convert_recipes
@@ -91,7 +92,7 @@ class Ladder:
     recipe: Recipe
     recipe_name: str
     spec: ExportSpec
-    tokenizer: SentencePieceTokenizer
+    tokenizer: Tokenizer
     delegate: Delegate
     given: Bundle | None
     scratch: Path
@@ -112,11 +113,18 @@ class Ladder:
             )
 
     @cached_property
+    def suffix(self) -> str:
+        """What a bundle with this tokenizer ends in."""
+        return ".task" if isinstance(self.tokenizer, SentencePieceTokenizer) else ".litertlm"
+
+    @cached_property
     def parameters(self) -> GenerationParameters:
         """Start and stop tokens of the bundle."""
         if self.given is not None:
             return self.given.parameters
-        return generation_parameters(self.model.checkpoint, self.tokenizer)
+        return generation_parameters(
+            self.model.checkpoint, self.tokenizer, needs_start=self.suffix == ".task"
+        )
 
     @cached_property
     def made(self) -> dict[str, TfliteModel]:
@@ -213,8 +221,9 @@ class Ladder:
             made, sure = greedy(session, session.score(ids, len(ids) - 1)[-1], generated)
             del session  # the engine is about to load the model, too
         try:
+            output = self.scratch / f"verified{self.suffix}"
             bundle = self.given or write_bundle(
-                self.shipped, self.tokenizer, self.parameters, self.scratch / "verified.task"
+                self.shipped, self.tokenizer, self.parameters, output
             )
             text = generate(bundle, request).result().text
         except EngineError as error:

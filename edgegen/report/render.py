@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 from edgegen.bundle.flatbuffer import Signature, TensorInfo
 from edgegen.bundle.inspect import Inspection
 from edgegen.report.schema import BenchRecord
 from edgegen.report.stats import Summary
-from edgegen.report.tables import MIB, PLAIN_WIDTH, Part, mib, number, table, to_text
+from edgegen.report.tables import (
+    MIB,
+    PLAIN_WIDTH,
+    Part,
+    mib,
+    number,
+    printable,
+    table,
+    to_text,
+)
+
+_LONGEST = 80
 
 # field of a sample -> what people read, its unit, and what to divide by
 _BENCH_ROWS = {
@@ -60,7 +72,7 @@ def render_inspection(inspection: Inspection, *, terminal: bool, width: int = PL
         rows = [(m.name, mib(m.size), str(m.offset)) for m in inspection.members]
         parts += [table(("member", ">size", ">offset"), rows, terminal=terminal), ""]
     if inspection.parameters:
-        settings = [(k, repr(v)) for k, v in vars(inspection.parameters).items() if v]
+        settings = _settings(inspection)
         parts += [table(("parameter", "value"), settings, terminal=terminal), ""]
     weights = [
         (w.dtype, str(w.tensors), f"{w.elements:,}", mib(w.nbytes)) for w in inspection.weights
@@ -71,6 +83,23 @@ def render_inspection(inspection: Inspection, *, terminal: bool, width: int = PL
         parts += [*_signature(signature, terminal), ""]
     parts += [*_summary(inspection)]
     return to_text(parts, terminal=terminal, width=width)
+
+
+def _settings(inspection: Inspection) -> list[tuple[str, str]]:
+    """Return what is said of generation, each with where it is from."""
+    assert inspection.parameters is not None
+    values = asdict(inspection.parameters)
+    sources = values.pop("sources")
+    values |= {f"sampler.{name}": value for name, value in values.pop("sampler").items()}
+    if inspection.hints is not None:
+        values |= asdict(inspection.hints)
+    rows = []
+    for name, value in values.items():
+        if value or (value == 0 and value is not False):
+            text = printable(repr(value))
+            shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+            rows.append((name, shown + (f"  ({sources[name]})" if name in sources else "")))
+    return rows
 
 
 def _where(record: BenchRecord) -> str:

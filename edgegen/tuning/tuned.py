@@ -9,7 +9,7 @@ from typing import Any
 
 from edgegen.author import AuthoredModel, author_model, open_checkpoint
 from edgegen.author.decoder import Decoder
-from edgegen.bundle import generation_parameters, open_tokenizer
+from edgegen.bundle import generation_parameters, open_exact_tokenizer
 from edgegen.convert.candidates import check_candidates, recipe_entries
 from edgegen.convert.recipe_file import format_entries
 from edgegen.convert.spec import ExportSpec, check_spec, fitting_spec
@@ -160,8 +160,10 @@ def tune(
 
 def _parts(model: AuthoredModel, text: str, count: int) -> list[tuple[int, ...]]:
     """Cut the first `count` tokens of a text into parts."""
-    tokenizer = open_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
-    start = tokenizer.piece_id(generation_parameters(model.checkpoint, tokenizer).start_token)
+    tokenizer = open_exact_tokenizer(model.checkpoint.path, vocab_size=model.config.vocab_size)
+    start = tokenizer.piece_id(
+        generation_parameters(model.checkpoint, tokenizer, needs_start=False).start_token
+    )
     first = () if start is None else (start,)
     ids = tokenizer.encode(text)
     longest = min(_PART_TOKENS, model.config.max_position_embeddings) - len(first)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,12 +15,13 @@ from edgegen.bundle import (
     MeasureRequest,
     SentencePieceTokenizer,
     engine_process,
+    formats,
     generate,
     measure,
     open_bundle,
     write_bundle,
+    zip_writer,
 )
-from edgegen.bundle import task as task_module
 from edgegen.errors import BundleError, EngineError
 from edgegen.provenance import provenance_path
 from tests.bundle.conftest import train_tokenizer
@@ -156,7 +156,7 @@ def test_the_engine_reads_zip64_bundles(
     demo_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a model over 2 GB gets, without the 2 GB.
-    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    monkeypatch.setattr(zip_writer, "ZIP64_LIMIT", 1000)
     large = rebundle(demo_task, tmp_path / "large.task")
 
     assert b"PK\x06\x06" in large.read_bytes()  # the zip64 end of its directory
@@ -270,7 +270,7 @@ def test_an_engine_that_aborts_is_explained_by_its_own_words(
     demo_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # LiteRT-LM aborts on a bundle without start token, which is why none is written.
-    monkeypatch.setattr(task_module, "check_tokens", lambda parameters, tokenizer: None)
+    monkeypatch.setattr(formats, "check_tokens", lambda *_, **__: None)
     bundle = rebundle(demo_task, tmp_path / "startless.task", start_token="")
     with pytest.raises(EngineError, match="killed by SIGABRT") as caught:
         generate(bundle, GREEDY).result()

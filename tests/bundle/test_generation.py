@@ -7,15 +7,17 @@ import pytest
 
 from edgegen.author.checkpoint import Checkpoint
 from edgegen.bundle import GenerationParameters, SentencePieceTokenizer, generation_parameters
-from edgegen.errors import TokenizerError
+from edgegen.bundle.parameters import Sampler, within_cache
+from edgegen.errors import BundleError, CheckpointError, TokenizerError
 
 
 def checkpoint(
     config: dict[str, Any] | None = None,
     generation: dict[str, Any] | None = None,
     tokenizer: dict[str, Any] | None = None,
+    path: Path = Path("ckpt"),
 ) -> Checkpoint:
-    return Checkpoint(Path("ckpt"), config or {}, generation or {}, tokenizer or {}, {}, (), 0)
+    return Checkpoint(path, config or {}, generation or {}, tokenizer or {}, {}, (), 0)
 
 
 PLAIN = {"bos_token_id": 1, "eos_token_id": 2}
@@ -23,7 +25,7 @@ PLAIN = {"bos_token_id": 1, "eos_token_id": 2}
 
 def test_ids_of_the_config_become_pieces(tokenizer: SentencePieceTokenizer) -> None:
     assert generation_parameters(checkpoint(PLAIN), tokenizer) == GenerationParameters(
-        start_token="<s>", stop_tokens=("</s>",)
+        start_token="<s>", stop_tokens=("</s>",), start_token_id=1, stop_token_ids=(2,)
     )
 
 
@@ -118,3 +120,262 @@ def test_an_id_that_is_no_number_is_refused(tokenizer: SentencePieceTokenizer, v
 def test_a_name_that_is_no_text_is_refused(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(TokenizerError, match="eos_token = 7, expected text"):
         generation_parameters(checkpoint(PLAIN, tokenizer={"eos_token": 7}), tokenizer)
+
+
+def test_a_bundle_that_needs_no_start_token_may_go_without(
+    tokenizer: SentencePieceTokenizer,
+) -> None:
+    without = checkpoint(PLAIN, tokenizer={"add_bos_token": False})
+
+    found = generation_parameters(without, tokenizer, needs_start=False)
+
+    assert (found.start_token, found.start_token_id) == ("", None)
+    assert generation_parameters(checkpoint(PLAIN), tokenizer, needs_start=False).start_token
+
+
+SAMPLING = {
+    "do_sample": True,
+    "temperature": 0.6,
+    "top_k": 40,
+    "top_p": 0.9,
+    "max_length": 4096,
+    "max_new_tokens": 256,
+    "pad_token_id": 0,
+}
+
+
+def test_sampling_and_lengths_are_those_of_the_generation_config(
+    tokenizer: SentencePieceTokenizer,
+) -> None:
+    found = generation_parameters(checkpoint(PLAIN, SAMPLING), tokenizer)
+
+    assert found.sampler == Sampler(do_sample=True, temperature=0.6, top_k=40, top_p=0.9)
+    assert (found.max_tokens, found.max_output_tokens) == (4096, 256)
+    assert (found.pad_token, found.pad_token_id) == ("<unk>", 0)
+    assert found.sources == {
+        "start_token": "config.json",
+        "stop_tokens": "config.json",
+        **dict.fromkeys(
+            [
+                "pad_token",
+                "max_tokens",
+                "max_output_tokens",
+                "sampler.do_sample",
+                "sampler.temperature",
+                "sampler.top_k",
+                "sampler.top_p",
+            ],
+            "generation_config.json",
+        ),
+    }
+
+
+def test_a_top_k_of_0_says_nothing(tokenizer: SentencePieceTokenizer) -> None:
+    found = generation_parameters(checkpoint(PLAIN, {"top_k": 0}), tokenizer)
+
+    assert found.sampler == Sampler()
+
+
+@pytest.mark.parametrize(
+    ("pad", "expected"),
+    [
+        ({"pad_token": "</s>"}, ("</s>", 2)),
+        ({"pad_token": "<pad>"}, (None, None)),  # nothing depends on it
+        ({"pad_token_id": -1}, (None, None)),
+        ({"pad_token_id": 10**6}, (None, None)),
+    ],
+)
+def test_a_pad_token_counts_if_the_tokenizer_has_it(
+    tokenizer: SentencePieceTokenizer, pad: dict[str, Any], expected: Any
+) -> None:
+    found = generation_parameters(checkpoint({**PLAIN, **pad}, tokenizer=pad), tokenizer)
+
+    assert (found.pad_token, found.pad_token_id) == expected
+
+
+@pytest.mark.parametrize(
+    ("generation", "message"),
+    [
+        ({"temperature": "hot"}, "temperature is text, expected a number"),
+        ({"temperature": -1}, "temperature is out of range, expected 0 to 100"),
+        ({"temperature": float("nan")}, "temperature is out of range, expected 0 to 100"),
+        ({"top_p": 1.5}, "top_p is out of range, expected 0 to 1"),
+        ({"top_k": True}, "top_k is true or false, expected a whole number"),
+        ({"do_sample": 1}, "do_sample is a number, expected true or false"),
+        ({"max_length": 0}, "max_length is out of range, expected 1 to 2147483647"),
+        ({"max_new_tokens": [1]}, "max_new_tokens is a list, expected a whole number"),
+    ],
+)
+def test_a_generation_config_that_cannot_be_is_refused(
+    tokenizer: SentencePieceTokenizer, generation: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        generation_parameters(checkpoint(PLAIN, generation), tokenizer)
+
+    (key,) = generation
+    assert caught.value.message == f"ckpt/generation_config.json: {message}"
+    assert caught.value.hint == f"correct {key} there, or remove it"
+
+
+def test_given_goes_before_toml_and_toml_before_the_files(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('max_tokens = 99\nsystem_prompt = "é"\n[sampler]\ntop_k = 7\ntop_p = 0.5\n')
+
+    found = generation_parameters(
+        checkpoint(PLAIN, SAMPLING), tokenizer, toml=own, top_k=3, seed=5, max_output_tokens=None
+    )
+
+    assert found.sampler == Sampler(True, 0.6, 3, 0.5, 5)
+    assert (found.max_tokens, found.system_prompt, found.max_output_tokens) == (99, "é", 256)
+    assert found.sources["sampler.top_k"] == found.sources["sampler.seed"] == "given"
+    assert found.sources["sampler.top_p"] == found.sources["system_prompt"] == "own.toml"
+    assert found.sources["sampler.temperature"] == "generation_config.json"
+
+
+def test_a_given_value_that_cannot_be_is_refused(tokenizer: SentencePieceTokenizer) -> None:
+    with pytest.raises(BundleError) as caught:
+        generation_parameters(checkpoint(PLAIN), tokenizer, temperature="hot")
+
+    assert caught.value.message == ("generation parameter temperature is text, expected a number")
+    assert caught.value.hint == "correct temperature, or leave it out"
+
+
+def test_an_id_follows_from_its_token(tokenizer: SentencePieceTokenizer) -> None:
+    with pytest.raises(TypeError, match="no generation parameter 'start_token_id'"):
+        generation_parameters(checkpoint(PLAIN), tokenizer, start_token_id=3)
+
+
+def test_the_template_of_the_tokenizer_config(tokenizer: SentencePieceTokenizer) -> None:
+    config = {
+        "chat_template": "{{ bos_token }}</think>",
+        "bos_token": {"content": "<s>"},
+        "pad_token": None,
+        "image_token": "<end_of_turn>",
+        "add_bos_token": True,
+    }
+    found = generation_parameters(checkpoint(PLAIN, tokenizer=config), tokenizer)
+
+    assert found.chat_template == "{{ bos_token }}</think>"
+    # What the config does not mention is the engine's; what it calls null is not there.
+    assert found.template_tokens == {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "image_token": "<end_of_turn>",
+    }
+    assert found.supports_thinking
+    assert found.sources["chat_template"] == "tokenizer_config.json"
+    assert found.sources["supports_thinking"] == "chat template"
+
+
+SEVERAL = [
+    {"name": "default", "template": "{{ 1 }}"},
+    {"name": "tool_use", "template": "{{ 2 }}"},
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (None, ("{{ 1 }}", "tokenizer_config.json")),
+        ("tool_use", ("{{ 2 }}", "tokenizer_config.json")),
+        ("rag", ("{{ 3 }}", "additional_chat_templates/rag.jinja")),
+        ("{{ 4 }}", ("{{ 4 }}", "given")),
+        ("none", (None, None)),
+    ],
+)
+def test_one_template_of_several(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path, asked: str | None, expected: Any
+) -> None:
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("{{ 3 }}")
+    several = checkpoint(PLAIN, tokenizer={"chat_template": SEVERAL}, path=tmp_path)
+
+    found = generation_parameters(several, tokenizer, chat_template=asked)
+
+    assert (found.chat_template, found.sources.get("chat_template")) == expected
+
+
+def test_the_templates_own_file_goes_before_the_config(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "chat_template.jinja").write_text("{{ 5 }}é\n", encoding="utf-8")
+    both = checkpoint(PLAIN, tokenizer={"chat_template": "{{ 1 }}"}, path=tmp_path)
+
+    found = generation_parameters(both, tokenizer)
+
+    assert (found.chat_template, found.sources["chat_template"]) == (
+        "{{ 5 }}é\n",
+        "chat_template.jinja",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "asked", "message", "hint"),
+    [
+        (
+            SEVERAL,
+            "tool_us",
+            "{path} has no chat template 'tool_us'",
+            "did you mean 'tool_use'? (known: default, none, tool_use)",
+        ),
+        (
+            [{"name": "a", "template": "x"}, {"name": "b", "template": "y"}],
+            None,
+            "{path} has 2 chat templates, but none is the default: a, b",
+            "choose one: --chat-template a",
+        ),
+        (
+            [{"name": "a"}],
+            None,
+            "{path}/tokenizer_config.json has a chat_template that is neither text nor a list of "
+            "names with templates",
+            "take the file that the model was published with, or none: --chat-template none",
+        ),
+        (
+            "x" * 262145,
+            None,
+            "the chat template 'default' in {path}/tokenizer_config.json has 262145 characters, "
+            "expected at most 262144",
+            "this is no template that a model was published with",
+        ),
+    ],
+)
+def test_templates_that_cannot_be_used(
+    tokenizer: SentencePieceTokenizer,
+    tmp_path: Path,
+    value: Any,
+    asked: str | None,
+    message: str,
+    hint: str,
+) -> None:
+    broken = checkpoint(PLAIN, tokenizer={"chat_template": value}, path=tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        generation_parameters(broken, tokenizer, chat_template=asked)
+
+    assert caught.value.message == message.format(path=tmp_path)
+    assert caught.value.hint == hint
+
+
+def test_a_template_file_that_is_no_text_is_refused(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(CheckpointError) as caught:
+        generation_parameters(checkpoint(PLAIN, path=tmp_path), tokenizer)
+
+    assert caught.value.message == (
+        f"the chat template {tmp_path / 'chat_template.jinja'} cannot be read: not a text in UTF-8"
+    )
+    assert caught.value.hint == "download or copy it again"
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 512), (4096, 512), (300, 300)])
+def test_a_conversation_is_no_longer_than_the_cache(said: int | None, expected: int) -> None:
+    parameters = GenerationParameters("<s>", ("</s>",), max_tokens=said)
+
+    found = within_cache(parameters, 512)
+
+    assert found.max_tokens == expected
+    assert found.sources == ({} if said == 300 else {"max_tokens": "length of the KV cache"})

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgegen.bundle import SentencePieceTokenizer, inspect_bundle, open_bundle, write_bundle
+from edgegen.bundle.contents import Member
 from edgegen.bundle.flatbuffer import read_model
-from edgegen.bundle.zip_members import Member, read_member
+from edgegen.bundle.reading import read_member
 from edgegen.errors import BundleError
 from tests.bundle.conftest import PARAMETERS
 
@@ -56,8 +57,8 @@ def test_a_file_without_permission_is_explained(
 @pytest.fixture
 def unchecked_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `write_bundle` reach its input, whatever its output and tokenizer are."""
-    monkeypatch.setattr("edgegen.bundle.task.refuse_overwrite", lambda path, force: None)
-    monkeypatch.setattr("edgegen.bundle.task.check_tokens", lambda parameters, tokenizer: None)
+    monkeypatch.setattr("edgegen.bundle.formats.refuse_overwrite", lambda path, force: None)
+    monkeypatch.setattr("edgegen.bundle.formats.check_tokens", lambda *_, **__: None)
 
 
 def test_a_disk_that_fails_is_explained() -> None:

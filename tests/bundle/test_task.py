@@ -92,7 +92,7 @@ def test_a_model_over_four_gigabytes_is_bundled(
     bundle.path.unlink()
 
 
-def test_progress_adds_up_to_all_bytes(
+def test_progress_adds_up_to_the_models_bytes(
     tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
 ) -> None:
     class Counter:
@@ -108,7 +108,7 @@ def test_progress_adds_up_to_all_bytes(
         bundle = write_bundle(fake_tflite, tokenizer, PARAMETERS, tmp_path / "model.task")
 
     assert (counter.name, counter.unit, counter.finished) == ("bundle", "B", "bundle")
-    assert sum(counter.amounts) == counter.total == sum(m.size for m in bundle.members)
+    assert sum(counter.amounts) == counter.total == bundle.model_span[1]
 
 
 def test_an_existing_file_is_kept_unless_forced(
@@ -142,7 +142,7 @@ def test_a_failure_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == [fake_tflite.name]
 
 
-@pytest.mark.parametrize("name", ["m.litertlm", "noext", "m.TASK", "m.task.bak", ".task"])
+@pytest.mark.parametrize("name", ["m.tflite", "noext", "m.TASK", "m.task.bak", ".task"])
 def test_a_name_that_engines_do_not_open_is_refused_before_any_work(
     tmp_path: Path, tokenizer: SentencePieceTokenizer, name: str
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,14 +68,19 @@ def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     assert "copy" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("files", [("tokenizer.json",), ("vocab.json", "merges.txt")])
-def test_other_kinds_of_tokenizers_are_refused_by_name(
-    tmp_path: Path, files: tuple[str, ...]
-) -> None:
-    for name in files:
+def test_other_kinds_of_tokenizers_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("vocab.json", "merges.txt"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(TokenizerError, match=rf"holds {', '.join(files)} but no tokenizer\.model"):
+    with pytest.raises(TokenizerError) as caught:
         open_tokenizer(tmp_path)
+    assert caught.value.message == (
+        f"{tmp_path} holds vocab.json, merges.txt but no tokenizer.model, spiece.model or "
+        "tokenizer.json"
+    )
+    assert caught.value.hint == (
+        "load the tokenizer with transformers' AutoTokenizer and save it: that writes a "
+        "tokenizer.json, which can be converted"
+    )
 
 
 @pytest.mark.parametrize("keep", [0, 3, 1000])
@@ -92,11 +98,27 @@ def test_a_git_lfs_pointer_is_refused_when_the_size_is_checked(folder: Path) -> 
         open_tokenizer(folder, vocab_size=320)
 
 
-def test_a_tokenizer_smaller_than_the_model_is_refused(folder: Path) -> None:
-    assert open_tokenizer(folder, vocab_size=320)
-    with pytest.raises(TokenizerError, match=r"has 320 pieces .* vocab_size is 321") as caught:
-        open_tokenizer(folder, vocab_size=321)
-    assert "resize_token_embeddings(320)" in str(caught.value.hint)
+def test_a_tokenizer_smaller_than_the_model_is_filled_up(folder: Path) -> None:
+    whole = open_tokenizer(folder, vocab_size=320)
+    filled = open_tokenizer(folder, vocab_size=384)
+    assert (whole.vocab_size, filled.vocab_size) == (320, 384)
+    assert filled.id_piece(383) == "<unused 383>"
+    text = "to be or not, <end_of_turn> é 🦊"
+    assert filled.encode(text) == whole.encode(text)
+    assert filled.decode(filled.encode(text)) == text
+
+
+def test_tokens_that_only_tokenizer_json_has_are_added(folder: Path) -> None:
+    flags = {"special": True, "normalized": False, "single_word": False}
+    added = [{"id": 322, "content": "<|tool|>", **flags}, {"id": 1, "content": "<s>", **flags}]
+    model = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    content = {"model": model, "added_tokens": added}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    tokenizer = open_tokenizer(folder)
+    assert tokenizer.vocab_size == 323
+    assert tokenizer.piece_id("<|tool|>") == 322
+    assert 322 in tokenizer.encode("to be<|tool|>or not")
+    assert tokenizer.id_piece(321) == "<unused 321>"
 
 
 def test_a_file_too_large_to_be_a_tokenizer_is_not_read(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgegen.bundle import open_bundle
 from edgegen.bundle.zip_members import MAX_DIRECTORY_BYTES, MAX_MEMBERS, read_members
 from edgegen.errors import BundleError
 
@@ -33,7 +34,6 @@ def test_members_lie_where_they_say(tmp_path: Path) -> None:
         (b"hello, I am text", "is not a zip file"),
         (b"PK\x03\x04" + bytes(50), "is cut off"),
         (b"\x1c\0\0\0TFL3" + bytes(50), "is a bare TFLite model"),
-        (b"LITERTLM" + bytes(50), r"is a \.litertlm file"),
     ],
 )
 def test_files_of_other_kinds_are_called_by_name(tmp_path: Path, content: bytes, says: str) -> None:
@@ -45,10 +45,16 @@ def test_files_of_other_kinds_are_called_by_name(tmp_path: Path, content: bytes,
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"no\.task does not exist"):
-        read_members(tmp_path / "no.task")
-    with pytest.raises(BundleError, match="is a folder"):
-        read_members(tmp_path)
+    with pytest.raises(BundleError) as caught:
+        open_bundle(tmp_path / "no.task")
+    assert caught.value.message == (
+        f"bundle {tmp_path / 'no.task'} does not exist, expected a .task or .litertlm file"
+    )
+    with pytest.raises(BundleError) as caught:
+        open_bundle(tmp_path)
+    assert caught.value.message == (
+        f"bundle {tmp_path} is a folder, expected a .task or .litertlm file"
+    )
 
 
 def test_compressed_members_are_refused(tmp_path: Path) -> None:

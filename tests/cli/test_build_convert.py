@@ -46,8 +46,18 @@ class Asked(Exception):
 @pytest.mark.parametrize(
     ("verb", "function", "own"),
     [
-        ("build", "build", {"recipe": "dynamic_wi8_afp32", "parameters": {}, "check": True}),
-        ("convert", "convert_checkpoint", {"recipes": ["dynamic_wi8_afp32"]}),
+        (
+            "build",
+            "pipeline.build",
+            {
+                "recipe": "dynamic_wi8_afp32",
+                "parameters_file": None,
+                "parameters": {},
+                "max_mismatch_rate": 0.0,
+                "check": True,
+            },
+        ),
+        ("convert", "conversion.convert_checkpoint", {"recipes": ["dynamic_wi8_afp32"]}),
     ],
 )
 def test_each_option_arrives(
@@ -59,7 +69,7 @@ def test_each_option_arrives(
         calls.append((arguments, options))
         raise Asked
 
-    monkeypatch.setattr(f"edgegen.pipeline.{function}", ask)
+    monkeypatch.setattr(f"edgegen.{function}", ask)
     with pytest.raises(Asked):
         main([verb, "hf", "-o", "out.task", *words.split()])
 

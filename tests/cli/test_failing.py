@@ -28,9 +28,9 @@ def test_an_output_below_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_demo_of_a_wrong_name_makes_no_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["demo", "-o", str(tmp_path / "new" / "x.litertlm")]) == 1
+    assert main(["demo", "-o", str(tmp_path / "new" / "x.tflite")]) == 1
 
-    assert "x.litertlm does not end in .task" in capsys.readouterr().err
+    assert "x.tflite does not end in .task or .litertlm" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,6 +149,10 @@ ARGUMENTS = {
     "tune": ["hf", "-o", "r.json", "--max-kl", "1"],
     "verify": ["hf"],
     "inspect": ["m.task"],
+    "diff": ["m.task", "n.task"],
+    "tokenizer": ["hf"],
+    "bundle": ["convert", "m.task", "-o", "m.litertlm"],
+    "preview": ["m.task"],
     "list": ["archs"],
     "demo": [],
 }

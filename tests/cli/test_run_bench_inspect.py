@@ -98,7 +98,8 @@ def test_a_missing_bundle_ends_with_status_1_and_a_hint(
     out, err = capsys.readouterr()
     assert out == ""
     assert (
-        err == f"error: bundle {path} does not exist, expected a .task file\nhint: check the path\n"
+        err == f"error: bundle {path} does not exist, expected a .task or .litertlm file\n"
+        "hint: check the path\n"
     )
 
 

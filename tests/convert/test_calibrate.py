@@ -15,11 +15,12 @@ from edgegen import demo
 from edgegen.author import AuthoredModel
 from edgegen.author.reference import reference_logits
 from edgegen.bundle import open_tokenizer
+from edgegen.conversion import convert_checkpoint
 from edgegen.convert import ExportSpec, TfliteModel, convert_recipes
 from edgegen.convert.interpreter import TfliteSession
 from edgegen.convert.parity import compare_logits
 from edgegen.errors import ConversionError
-from edgegen.pipeline import build, convert_checkpoint
+from edgegen.pipeline import build
 from tests.engines.architectures import save_random
 
 VERSE = Path(__file__).parents[2] / "scripts" / "tinyshakespeare.txt"

@@ -9,10 +9,11 @@ import pytest
 
 from edgegen import demo
 from edgegen.contract import CACHE_UPDATE, RMS_NORM, RUNTIME_BMM
+from edgegen.conversion import convert_checkpoint
 from edgegen.convert.recipes import RECIPES, find_recipe
 from edgegen.convert.target import TARGETS, check_target
 from edgegen.errors import ConversionError
-from edgegen.pipeline import build, convert_checkpoint
+from edgegen.pipeline import build
 
 WEIGHTS = ("embed_tokens.weight", "layers.0.mlp.up_proj.weight")
 INT8 = {"pattern": ".*", "weights": "int8"}

@@ -14,11 +14,11 @@ import edgegen
 from edgegen.author.reference import reference_logits
 from edgegen.bundle import GenerateRequest, generate, generation_parameters, open_tokenizer
 from edgegen.contract import CACHE_PREFIXES, DECODE, MASK
+from edgegen.conversion import convert_checkpoint
 from edgegen.convert import ExportSpec, TfliteModel, convert_recipes
 from edgegen.convert.interpreter import TfliteSession
 from edgegen.convert.parity import compare_logits
 from edgegen.errors import ConversionError
-from edgegen.pipeline import convert_checkpoint
 from tests.engines.architectures import AuthoredReference, save_random, save_with_tokenizer
 
 SPECS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgegen.bundle import inspect_bundle
+from edgegen.bundle.contents import Member
 from edgegen.bundle.flatbuffer import WeightStorage
-from edgegen.bundle.zip_members import Member
 from edgegen.device import BenchRun
 from edgegen.report import bench_record, render_bench
 from edgegen.report.render import render_inspection
@@ -62,7 +62,7 @@ def test_an_inspection_tells_what_the_file_holds(demo_task: Path) -> None:
     assert text.startswith(f"{demo_task} (task, ")
     assert f"sha256 {inspection.sha256}\n" in text
     assert "prefill 16, 32, 128; kv_cache_len 512; 4 layers; vocab_size 2048; " in text
-    assert "start_token  '<s>'" in text
+    assert re.search(r"\nstart_token +'<s>'  \(generation_config.json\)\n", text)
     assert "INT8" in text
     # Layers that differ in their number only are one line.
     assert "kv_cache_k_{0..3}  FLOAT32" in text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from edgegen.bundle.contents import Bundle
 from edgegen.bundle.engine_types import Measurement
-from edgegen.bundle.task import Bundle
 from edgegen.device.runners import host
 from edgegen.device.samples import BenchSpec, DeviceFacts
 

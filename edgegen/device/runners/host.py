@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgegen.bundle.contents import Bundle
 from edgegen.bundle.engine import measure
 from edgegen.bundle.engine_types import Measurement, MeasureRequest
-from edgegen.bundle.task import Bundle
 from edgegen.device.samples import BenchSpec, DeviceFacts
 
 

@@ -1,0 +1,168 @@
+"""What a bundle carries, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgegen.bundle.parameters import GenerationParameters
+from edgegen.bundle.tokenizer import SentencePieceTokenizer
+from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
+from edgegen.contract import TASK_MODEL, TASK_MODELS
+from edgegen.errors import BundleError
+
+# The oneof of LlmMetadata.llm_model_type: how LiteRT-LM prepares a conversation. A `generic_model`
+# is prepared by the chat template alone.
+GENERIC_MODEL = "generic_model"
+
+
+# Both have the same interface; which formats carry which, `formats` knows.
+Tokenizer = SentencePieceTokenizer | HfTokenizer
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes that lie in a file.
+
+    Attributes:
+        path: The file.
+        offset: Where they begin.
+        size: How many they are.
+    """
+
+    path: Path
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class RuntimeHints:
+    """What only a `.litertlm` tells its runtime.
+
+    Attributes:
+        llm_model_type: How LiteRT-LM prepares a conversation, as `LlmModelType` names it.
+        backend_constraints: For a model's tag the backends that may run it: `cpu`, `gpu`, `npu`,
+            `gpu_artisan`. Without an entry, all may.
+        min_runtime_version: The least version of LiteRT-LM; `None` for any.
+    """
+
+    llm_model_type: str = GENERIC_MODEL
+    backend_constraints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    min_runtime_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a bundle held that edgegen has no name for, so that an edit does not lose it.
+
+    Attributes:
+        format: Of the bundle; other formats cannot take it.
+        metadata: The metadata's message as it was, with fields that edgegen does not set.
+        parts: Name (for a `.litertlm` the kind), items and bytes of each further part.
+    """
+
+    format: str
+    metadata: bytes = field(default=b"", repr=False)
+    parts: tuple[tuple[str, Mapping[str, str], Part], ...] = ()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that goes into a bundle.
+
+    Attributes:
+        models: Where the TFLite models lie, by the tags of `edgegen.contract.TASK_MODELS`. The
+            one that prefills and decodes must be there.
+        tokenizer: The tokenizer.
+        parameters: Generation parameters.
+        hints: What only a `.litertlm` can say.
+        foreign: What the bundle that it came from held besides.
+    """
+
+    models: Mapping[str, Part]
+    tokenizer: Tokenizer
+    parameters: GenerationParameters
+    hints: RuntimeHints = RuntimeHints()
+    foreign: Foreign | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A part of a bundle's file.
+
+    Attributes:
+        name: Its name in the zip, or the section's.
+        offset: Byte of the file at which its data starts.
+        size: Bytes of data.
+        role: What it is to edgegen: a name of `edgegen.contract`, the same in both formats;
+            `None` for what edgegen does not know.
+    """
+
+    name: str
+    offset: int
+    size: int
+    role: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. Nothing but its directory and its metadata has been read.
+
+    Attributes:
+        path: The file.
+        format: `task` or `litertlm`.
+        members: What it holds, in the order of the file.
+        parameters: The generation parameters.
+        hints: What only a `.litertlm` says.
+        foreign: What edgegen has no name for.
+    """
+
+    path: Path
+    format: str
+    members: tuple[Member, ...]
+    parameters: GenerationParameters
+    hints: RuntimeHints = RuntimeHints()
+    foreign: Foreign | None = None
+
+    @property
+    def model_span(self) -> tuple[int, int]:
+        """Offset and length, in bytes, of the TFLite model that prefills and decodes."""
+        member = self.member(TASK_MODEL)
+        return member.offset, member.size
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the engine will use, read anew at each call."""
+        from edgegen.bundle.formats import FORMATS
+
+        return FORMATS[self.format].read_tokenizer(self)
+
+    @property
+    def contents(self) -> Contents:
+        """What it carries, to be written again."""
+        models = {
+            member.role: Part(self.path, member.offset, member.size)
+            for member in self.members
+            if member.role in TASK_MODELS
+        }
+        return Contents(models, self.tokenizer, self.parameters, self.hints, self.foreign)
+
+    def find(self, role: str) -> Member | None:
+        """Return the member of that role, if there is one."""
+        return next((member for member in self.members if member.role == role), None)
+
+    def member(self, role: str) -> Member:
+        """Return the member of that role.
+
+        Raises:
+            BundleError: there is none.
+        """
+        found = self.find(role)
+        if found is None:
+            raise BundleError(
+                f"{self.path} has no member {role}, it holds: "
+                f"{', '.join(member.name for member in self.members) or 'nothing'}",
+                "make the bundle again; this one cannot run",
+            )
+        return found

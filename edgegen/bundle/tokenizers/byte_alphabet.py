@@ -1,0 +1,98 @@
+"""Characters that stand for bytes, so that SentencePiece can merge bytes as GPT-2 does.
+
+SentencePiece's smallest unit is a character. A charsmap, whose keys are bytes, respells each
+byte of text above ASCII by a character of its own, and the denormalizer's charsmap spells the
+text of pieces back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from edgegen.bundle.tokenizers.charsmap import compile_charsmap
+
+_PRIVATE = 0xE000  # private use: text holds these too, but as three bytes above ASCII
+_REPLACEMENT = "\ufffd".encode()
+# Characters of four bytes whose beginnings the denormalizer waits for: emoji and pictographs.
+_WAITED_FOR = range(0x1F000, 0x1FC00)
+
+
+@cache
+def gpt2_characters() -> tuple[str, ...]:
+    """Return the character that GPT-2's byte-level tokenizers write for each of the 256 bytes."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+@cache
+def gpt2_bytes() -> dict[str, int]:
+    """Return the byte for each of `gpt2_characters`."""
+    return {character: byte for byte, character in enumerate(gpt2_characters())}
+
+
+def token_bytes(token: str) -> bytes | None:
+    """Return the bytes that a byte-level token spells, or `None` if it is no such token."""
+    table = gpt2_bytes()
+    try:
+        return bytes(table[character] for character in token)
+    except KeyError:
+        return None
+
+
+@cache
+def plain_characters() -> tuple[str, ...]:
+    """Return one character for each byte, which is the byte itself in ASCII."""
+    return tuple(chr(byte if byte < 0x80 else _PRIVATE + byte) for byte in range(256))
+
+
+def spell(data: bytes, characters: tuple[str, ...]) -> str:
+    """Write bytes in an alphabet of 256 characters."""
+    return "".join([characters[byte] for byte in data])
+
+
+def detached(data: bytes) -> str:
+    """Write bytes so that they read the same and no text merges into them."""
+    return "".join([chr(_PRIVATE + byte) for byte in data])
+
+
+def byte_rules(missing: Iterable[int] = ()) -> dict[bytes, bytes]:
+    """Return the charsmap rules from text to `plain_characters`.
+
+    Args:
+        missing: Bytes that the vocabulary has no token for. Hugging Face's tokenizers pass over
+            them, so they are spelled by nothing.
+    """
+    characters = plain_characters()
+    rules = {bytes([byte]): characters[byte].encode() for byte in range(0x80, 0x100)}
+    rules.update({bytes([byte]): b"" for byte in missing if byte})
+    return rules
+
+
+@cache
+def denormalizer() -> bytes:
+    """Return the charsmap from `plain_characters` to text.
+
+    What may still become a character is spelled U+FFFD: LiteRT-LM holds a token back whose text
+    ends so, and asks again with the next. Characters of four bytes other than emoji are spelled
+    byte by byte, which would take megabytes to wait for.
+    """
+    characters = plain_characters()
+    rules = {detached(bytes([byte])).encode(): bytes([byte]) for byte in range(1, 0x100)}
+    waited_for = (*range(0x80, 0xD800), *range(0xE000, 0x10000), *_WAITED_FOR)
+    for point in waited_for:
+        data = chr(point).encode()
+        rules[spell(data, characters).encode()] = data
+        for length in range(1, len(data)):
+            rules.setdefault(spell(data[:length], characters).encode(), _REPLACEMENT)
+            if length == 1:
+                rules[characters[data[0]].encode()] = _REPLACEMENT
+    for second in range(0x80, 0xC0):
+        start = b"\xf0" + bytes([second])
+        rules.setdefault(spell(start, characters).encode(), start)
+        if second == 0x9F:
+            for third in range(0x80, 0xC0):
+                begun = start + bytes([third])
+                rules.setdefault(spell(begun, characters).encode(), begun)
+    return compile_charsmap(rules)
