@@ -18,6 +18,7 @@ _PUBLIC = {
     "author_model": "edgegen.author",
     "bench": "edgegen.device",
     "build": "edgegen.pipeline",
+    "connect": "edgegen.device.transports",
     "convert_checkpoint": "edgegen.conversion",
     "convert_model": "edgegen.convert",
     "convert_recipes": "edgegen.convert",

@@ -30,6 +30,10 @@ VERBS = {
     "tokenizer": "convert a tokenizer.json to SentencePiece, and say what that changes",
     "diff": "tell what differs between two bundles",
     "bundle": "convert a bundle to the other format, or edit its metadata",
+    "devices": "list the devices that are connected, and what they are",
+    "push": "copy bundles to devices: only what is missing, whole or not at all",
+    "pull": "copy a file from a device",
+    "shell": "run a command on a device",
     "list": "print the known architectures, recipes and runners",
     "demo": "build, run and measure the shipped tiny model",
 }

@@ -153,6 +153,10 @@ ARGUMENTS = {
     "tokenizer": ["hf"],
     "bundle": ["convert", "m.task", "-o", "m.litertlm"],
     "preview": ["m.task"],
+    "devices": [],
+    "push": ["m.task"],
+    "pull": ["/data/local/tmp/m.task"],
+    "shell": ["ls"],
     "list": ["archs"],
     "demo": [],
 }

@@ -1,0 +1,105 @@
+"""`edgegen push`: copy bundles to devices."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from edgegen.cli.device_choice import add_device_arguments, connect_and_say
+from edgegen.device.description import DEFAULT_FOLDER
+from edgegen.device.push import PushedFile, push
+from edgegen.device.transports import Transport
+from edgegen.errors import DeviceError
+from edgegen.progress import reporting
+from edgegen.report.tables import mib, number
+
+EXAMPLES = """examples:
+  edgegen push model.task
+  edgegen push model.task --verify -d R5CT10ABCDE -d 192.168.1.20:5555
+  edgegen push runner --mode 755 --to /data/local/tmp/edgegen
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a bundle, or any file")
+    add_device_arguments(parser, several=True)
+    add = parser.add_argument
+    add("--to", default=DEFAULT_FOLDER, metavar="FOLDER", help="folder on the device (%(default)s)")
+    add("--verify", action="store_true", help="hash what has arrived on the device")
+    add("--mode", type=_mode, default=0o644, metavar="OCTAL", help="permissions there (644)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Push; print a line for each file, or with --json everything. 1 if a device failed."""
+    with contextlib.ExitStack() as stack:
+        transports: list[Transport] = [
+            stack.enter_context(connect_and_say(serial, arguments.transport))
+            for serial in dict.fromkeys(arguments.device or [None])
+        ]
+        if sys.stderr.isatty():
+            from edgegen.cli.transfer_bars import TransferBars
+
+            stack.enter_context(reporting(stack.enter_context(TransferBars())))
+        results = push(
+            arguments.files,
+            transports,
+            folder=arguments.to,
+            verify=arguments.verify,
+            mode=arguments.mode,
+        )
+    errors = {
+        serial: result for serial, result in results.items() if isinstance(result, DeviceError)
+    }
+    pushed = [
+        file
+        for result in results.values()
+        if not isinstance(result, DeviceError)
+        for file in result
+    ]
+    if arguments.json:
+        print(json.dumps(_record(pushed, errors), indent=2))
+    for file in pushed:
+        if not arguments.json:
+            print(_line(file))
+        for note in file.notes:
+            print(f"note: {file.serial}: {note}", file=sys.stderr)
+    if len(results) == 1 and errors:
+        raise next(iter(errors.values()))
+    for serial, error in errors.items():
+        print(f"error: {serial}: {error.message}\nhint: {error.hint}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _record(pushed: list[PushedFile], errors: dict[str, DeviceError]) -> dict[str, object]:
+    return {
+        "files": [{**dataclasses.asdict(file), "source": str(file.source)} for file in pushed],
+        "errors": [
+            {"serial": serial, "error": error.message, "hint": error.hint}
+            for serial, error in errors.items()
+        ],
+    }
+
+
+def _line(file: PushedFile) -> str:
+    if file.skipped:
+        return f"{file.path} on {file.serial} was there already ({mib(file.size)}, same SHA-256)"
+    sent = file.size - file.resumed_from
+    rate = f", {number(sent / 1024**2 / file.seconds)} MiB/s" if file.seconds > 0 else ""
+    resumed = f", {mib(file.resumed_from)} were there" if file.resumed_from else ""
+    verified = f", verified by {file.verified_by}" if file.verified_by else ""
+    return f"{file.path} on {file.serial}: {mib(sent)} sent{resumed}{rate}{verified}"
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is no permission like 644 or 755")
+    return mode
