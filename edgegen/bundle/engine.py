@@ -122,7 +122,7 @@ def _pieces(
     bundle: Bundle, request: GenerateRequest, kv_cache_len: int | None
 ) -> Generator[str, None, GenerationResult]:
     text = []
-    with engine_process(_generate_message(bundle, request), request.timeout_s) as child:
+    with engine_process(generate_message(bundle, request), request.timeout_s) as child:
         for answer in child.answers():
             if "piece" in answer:
                 text.append(answer["piece"])
@@ -143,7 +143,8 @@ def _pieces(
     )
 
 
-def _generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any]:
+def generate_message(bundle: Bundle, request: GenerateRequest) -> dict[str, Any]:
+    """Return what the engine's process is told to do."""
     parameters = bundle.parameters
     prompt, conversation = request.prompt, None
     system = parameters.system_prompt or None

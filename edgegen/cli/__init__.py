@@ -17,7 +17,7 @@ from edgegen.errors import EdgegenError
 # verb -> what `edgegen --help` says. The file of a verb is edgegen/cli/<verb>.py, with
 # `add_arguments(parser)`, `run(arguments) -> int` and, where examples help, EXAMPLES.
 VERBS = {
-    "check": "tell whether a checkpoint can be built, without loading it",
+    "check": "tell whether a checkpoint can be built, or what is wrong with a bundle",
     "plan": "tell the size and memory of each recipe's build, without loading weights",
     "build": "make a bundle from a checkpoint folder, in one command",
     "convert": "make a .tflite from a checkpoint folder, without a bundle around it",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
 import pytest
 
-from edgegen.bundle import GenerationParameters, open_bundle, write_bundle
+from edgegen.bundle import (
+    GenerationParameters,
+    SentencePieceTokenizer,
+    open_bundle,
+    write_bundle,
+)
+from edgegen.bundle.derive import convert_bundle
 from edgegen.bundle.litertlm_sections import read_header
 from edgegen.bundle.tokenizers.hugging_face import HfTokenizer, open_hf_tokenizer
-from edgegen.errors import BundleError, EdgegenError
+from edgegen.errors import BundleError, EdgegenError, TokenizerError
 
 PARAMETERS = GenerationParameters(start_token="<s>", stop_tokens=("</s>",))
 
@@ -116,3 +123,35 @@ def test_a_task_does_not_take_it(tmp_path: Path, fake_tflite: Path, tokenizer: H
         f"{tokenizer.path} is a tokenizer.json, and a .task carries SentencePiece models"
     )
     assert not (tmp_path / "m.task").exists()
+
+
+def test_a_task_of_it_has_a_converted_tokenizer_and_says_what_that_costs(
+    bundle: Path, tmp_path: Path, tokenizer: HfTokenizer
+) -> None:
+    made = convert_bundle(bundle, tmp_path / "m.task", max_mismatch_rate=0.05)
+
+    found = made.bundle.tokenizer
+    assert isinstance(found, SentencePieceTokenizer)
+    assert found.encode("to be or not to be") == tokenizer.encode("to be or not to be")
+    (lost,) = [line for line in made.not_carried if line.startswith("the tokenizer.json: ")]
+    assert re.fullmatch(
+        r"the tokenizer\.json: of \d+ texts \d+ have other tokens, or come back otherwise, in the "
+        r"SentencePiece model that stands for it",
+        lost,
+    )
+
+
+def test_a_conversion_with_losses_is_refused_unless_allowed(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match="cannot be converted without loss") as caught:
+        convert_bundle(bundle, tmp_path / "m.task")
+    assert "--max-mismatch-rate" in str(caught.value.hint)
+    assert not (tmp_path / "m.task").exists()
+
+
+def test_a_task_needs_the_start_token_that_a_litertlm_may_lack(
+    fake_tflite: Path, tmp_path: Path, tokenizer: HfTokenizer
+) -> None:
+    bare = GenerationParameters(start_token="", stop_tokens=("</s>",))
+    source = write_bundle(fake_tflite, tokenizer, bare, tmp_path / "m.litertlm").path
+    with pytest.raises(TokenizerError, match="no start token is known"):
+        convert_bundle(source, tmp_path / "m.task")
