@@ -24,7 +24,7 @@ from edgegen.bundle import (
 from edgegen.bundle.chat.fit import TemplateFit, with_prompt_texts
 from edgegen.bundle.chat.runtime import RuntimeFit
 from edgegen.bundle.chat.stops import with_template_stops
-from edgegen.bundle.contents import Tokenizer
+from edgegen.bundle.contents import Tokenizer, tokenizer_sha256
 from edgegen.bundle.formats import check_bundle_name
 from edgegen.bundle.parameters import within_cache
 from edgegen.bundle.task import SUFFIX as TASK_SUFFIX
@@ -321,7 +321,11 @@ def _make(
             "recipe": find_recipe(recipe).name,
             "quantization_errors": [asdict(error) for error in tflite.quantization_errors],
             "spec": asdict(prepared.spec),
-            "tokenizer": {"file": tokenizer.path.name, "conversion": converted},
+            "tokenizer": {
+                "file": tokenizer.path.name,
+                "sha256": tokenizer_sha256(tokenizer),
+                "conversion": converted,
+            },
             "generation_parameters": asdict(prepared.generation),
             "chat_template": None if template is None else template.as_dict(),
             "bundle_sha256": hash_files([bundle.path], "hash bundle")[bundle.path.name],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,13 @@ GENERIC_MODEL = "generic_model"
 
 # Both have the same interface; which formats carry which, `formats` knows.
 Tokenizer = SentencePieceTokenizer | HfTokenizer
+
+
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    """Return the hash of what a bundle carries of a tokenizer, before it is packed."""
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return hashlib.sha256(tokenizer.proto).hexdigest()
+    return hashlib.sha256(tokenizer.file.text.encode("utf-8")).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
 
+from edgegen.bundle.contents import tokenizer_sha256
 from edgegen.bundle.doctor.findings import Remark, failed, passed, skipped, warned
 from edgegen.bundle.doctor.reference import ask, start_ids, why_not
 from edgegen.bundle.doctor.subject import Subject
-from edgegen.bundle.reading import reading
-from edgegen.contract import TASK_TOKENIZER
 from edgegen.provenance import provenance_path
 
 # Plain texts of several kinds: a model that has read any of them expects it.
@@ -81,21 +79,13 @@ def _recorded(subject: Subject) -> Remark | None:
     path = provenance_path(subject.path)
     try:
         record = json.loads(path.read_bytes()) if path.is_file() else {}
-        hashes = record.get("checkpoint", {}).get("sha256", {})
+        wanted = record.get("tokenizer", {}).get("sha256")
     except (OSError, ValueError, RecursionError, AttributeError):
         return None  # `metadata` tells what is wrong with the record
-    wanted = hashes.get("tokenizer.model") if isinstance(hashes, dict) else None
-    member = subject.bundle.find(TASK_TOKENIZER)
-    if wanted is None or member is None:
-        return None
-    with reading(subject.path), subject.path.open("rb") as file:
-        file.seek(member.offset)
-        found = hashlib.sha256(file.read(member.size)).hexdigest()
-    if found == wanted:
+    if wanted is None or wanted == tokenizer_sha256(subject.bundle.tokenizer):
         return None
     return warned(
-        "the tokenizer is not the file that the record beside the bundle names as the checkpoint's "
-        "tokenizer.model",
+        "the tokenizer is not the one that the record beside the bundle tells of",
         "compare the two: edgegen inspect shows the record",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from edgegen.bundle import GenerationParameters, SentencePieceTokenizer
 from edgegen.bundle.doctor import BundleHealth, Finding, check_bundle
+from edgegen.provenance import provenance_path
 from tests.bundle.doctor import plants
 from tests.bundle.doctor.models import Made
 from tests.bundle.doctor.plants import Convert
@@ -80,6 +82,16 @@ def test_a_wrong_stop_token(demo_task: Path, tmp_path: Path, stop: str, says: st
     finding = only_failure(check_bundle(path, engines=False), "tokens")
 
     assert finding.reason.startswith(says)
+
+
+def test_a_stop_at_the_line_end_is_no_failure(demo_task: Path, tmp_path: Path) -> None:
+    parameters = GenerationParameters("<s>", ("</s>", "\n"))
+    path = plants.changed(demo_task, tmp_path / "x.task", parameters=parameters)
+
+    (finding,) = check_bundle(path, engines=False).of("tokens")
+
+    assert finding.verdict == "warn"
+    assert finding.reason.startswith(r"stop token '\n' is an ordinary piece (id ")
 
 
 def test_a_vocabulary_larger_than_the_tokenizer(
@@ -223,6 +235,22 @@ def test_the_right_tokenizer_fits(demo_task: Path, demo_task_f32: Path) -> None:
     for path in (demo_task, demo_task_f32):
         (finding,) = check_bundle(path, only=["tokenizer-fit"]).findings
         assert finding.verdict == "pass", finding
+
+
+def test_the_record_tells_of_another_tokenizer(demo_task: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.task"
+    path.write_bytes(demo_task.read_bytes())
+    record = json.loads(provenance_path(demo_task).read_text())
+    assert record["tokenizer"]["file"] == "tokenizer.model"
+    record["tokenizer"]["sha256"] = "0" * 64
+    provenance_path(path).write_text(json.dumps(record))
+
+    warned, passed = check_bundle(path, only=["tokenizer-fit"]).findings
+
+    assert (warned.verdict, passed.verdict) == ("warn", "pass")
+    assert warned.reason == (
+        "the tokenizer is not the one that the record beside the bundle tells of"
+    )
 
 
 def test_of_an_untrained_model_nothing_is_told(
