@@ -25,7 +25,7 @@ from edgegen.bundle.chat.fit import TemplateFit, with_prompt_texts
 from edgegen.bundle.chat.runtime import RuntimeFit
 from edgegen.bundle.chat.stops import with_template_stops
 from edgegen.bundle.contents import Tokenizer, tokenizer_sha256
-from edgegen.bundle.formats import check_bundle_name
+from edgegen.bundle.formats import check_bundle_name, check_metadata
 from edgegen.bundle.parameters import within_cache
 from edgegen.bundle.task import SUFFIX as TASK_SUFFIX
 from edgegen.bundle.tokenizer import needs_conversion
@@ -163,6 +163,7 @@ def build(
             model, tokenizer, path.suffix, parameters_file, parameters or {}
         )
         generation = within_cache(generation, spec.kv_cache_len)
+        check_metadata(path, tokenizer, generation)
         tokens = calibration_tokens(model, [recipe], calibration)
         predicted = plan_model(model, spec, [recipe])
     with disk_errors(path):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgegen.bundle.checkpoint_values import named_token
-from edgegen.bundle.parameter_values import MAX_ITEMS, MAX_TEXT_CHARACTERS
+from edgegen.bundle.parameter_values import MAX_ITEMS, MAX_TEXT_CHARACTERS, is_jinja
+from edgegen.bundle.parameter_values import text as checked_text
 from edgegen.bundle.parameters import GenerationParameters
 from edgegen.errors import CheckpointError, did_you_mean
 
@@ -26,20 +27,21 @@ def find_template(checkpoint: Checkpoint, asked: str | None) -> tuple[str, str] 
 
     Args:
         checkpoint: The opened folder.
-        asked: The name of one; by default the one that transformers uses.
+        asked: The name of one, or a template; by default the one that transformers uses.
 
     Returns:
-        `None` if there is none, or none of that name: then `asked` is a template itself.
+        `None` if there is none, or `asked` is a template itself.
 
     Raises:
-        CheckpointError: there are several and none is the default, or one is no text or too long.
+        CheckpointError: there is none of that name, there are several and none is the default, or
+            one is too long or no text that UTF-8 can hold.
     """
     found = _templates(checkpoint)
     if asked is not None:
-        if asked in found or re.fullmatch(r"[\w.-]+", asked) is None:
+        if asked in found or is_jinja(asked):
             return found.get(asked)
         raise CheckpointError(
-            f"{checkpoint.path} has no chat template {asked!r}",
+            f"{checkpoint.path} has no chat template {asked!r:.80}, and no file is called so",
             did_you_mean(asked, [*found, "none"]),
         )
     if not found:
@@ -63,6 +65,8 @@ def template_tokens(checkpoint: Checkpoint, parameters: GenerationParameters) ->
     tokens = {"bos_token": parameters.start_token, "eos_token": parameters.stop_tokens[0]}
     found = {name: token for name, token in tokens.items() if token and name not in config}
     for name, value in config.items():
+        if not name.isidentifier():  # no template can ask for it
+            continue
         if name in _TOKENS or (name.endswith("_token") and isinstance(value, str | Mapping)):
             token = named_token(config, name)
             if token is not None and len(found) < MAX_ITEMS:
@@ -100,12 +104,12 @@ def _templates(checkpoint: Checkpoint) -> dict[str, tuple[str, str]]:
     if (checkpoint.path / TEMPLATE_FILE).is_file():
         found[_DEFAULT] = (_read(checkpoint.path / TEMPLATE_FILE), TEMPLATE_FILE)
     for name, (text, file) in found.items():
-        if len(text) > MAX_TEXT_CHARACTERS:
+        try:
+            checked_text(f"the chat template {name!r} in {checkpoint.path / file}", text)
+        except ValueError as error:
             raise CheckpointError(
-                f"the chat template {name!r} in {checkpoint.path / file} has {len(text)} "
-                f"characters, expected at most {MAX_TEXT_CHARACTERS}",
-                "this is no template that a model was published with",
-            )
+                str(error), "this is no template that a model was published with"
+            ) from None
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgegen.bundle.parameter_values import CHECKS, SAMPLER_CHECKS
+from edgegen.bundle.parameter_values import CHECKS, DRAWING, SAMPLER_CHECKS, text
 from edgegen.errors import CheckpointError, TokenizerError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ _GENERATION, _CONFIG, _TOKENIZER = (
     "config.json",
     "tokenizer_config.json",
 )
+# Where generation_config.json says how to draw tokens, but not whether to.
+_NOT_DRAWN = "transformers' default"
 Found = tuple[Any, str] | None
 
 
@@ -75,8 +77,15 @@ class FromFiles:
         return None if value is None else (self._checked(key, value, CHECKS[field]), _GENERATION)
 
     def sampling(self, key: str) -> Found:
-        """Return a sampler field of `generation_config.json`."""
+        """Return a sampler field of `generation_config.json`.
+
+        transformers draws only where the file says `do_sample`; without it, it passes over a
+        temperature that stands there. So it is greedy here, too, unless the file says nothing.
+        """
         value = self._checkpoint.generation_config.get(key)
+        if key == "do_sample" and value is None:
+            drawing = any(self.sampling(name) is not None for name in DRAWING)
+            return (False, _NOT_DRAWN) if drawing else None
         # transformers writes 0 for a top_k that leaves all tokens in.
         if value is None or key == "seed" or (key == "top_k" and value == 0):
             return None
@@ -125,4 +134,9 @@ def named_token(tokenizer_config: Mapping[str, Any], key: str) -> str | None:
             f"tokenizer_config.json has {key} = {value!r}, expected text",
             f"correct {key} in tokenizer_config.json",
         )
-    return value or None
+    try:
+        return text(key, value) if value else None
+    except ValueError as error:
+        raise TokenizerError(
+            f"tokenizer_config.json: {error}", f"correct {key} in tokenizer_config.json"
+        ) from None

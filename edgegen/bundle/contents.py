@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgegen.bundle.litertlm_sections import Items
 from edgegen.bundle.parameters import GenerationParameters
 from edgegen.bundle.tokenizer import SentencePieceTokenizer
 from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
@@ -37,11 +38,27 @@ class Part:
         path: The file.
         offset: Where they begin.
         size: How many they are.
+        crc: Their CRC-32, where a directory tells it.
     """
 
     path: Path
     offset: int
     size: int
+    crc: int | None = None
+
+
+def require_crc(part: Part, found: int) -> None:
+    """Refuse bytes that are not those that were once written; an edit would hide the damage.
+
+    Raises:
+        BundleError: the CRC-32 is another than the directory told.
+    """
+    if part.crc is not None and part.crc != found:
+        raise BundleError(
+            f"the data at byte {part.offset} of {part.path} is damaged: its CRC-32 is "
+            f"{found:08x}, expected {part.crc:08x}",
+            "download or copy the bundle again",
+        )
 
 
 @dataclass(frozen=True)
@@ -61,18 +78,39 @@ class RuntimeHints:
 
 
 @dataclass(frozen=True)
+class ForeignPart:
+    """A member or a section that edgegen has no name for.
+
+    Attributes:
+        name: The member's name, or the kind of section.
+        part: Its bytes.
+        number: The kind of section, as the schema numbers it.
+        items: What the header says of it.
+    """
+
+    name: str
+    part: Part
+    number: int = 0
+    items: Items = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Foreign:
     """What a bundle held that edgegen has no name for, so that an edit does not lose it.
 
     Attributes:
         format: Of the bundle; other formats cannot take it.
         metadata: The metadata's message as it was, with fields that edgegen does not set.
-        parts: Name (for a `.litertlm` the kind), items and bytes of each further part.
+        parts: Its further members or sections.
+        items: By role, what the header of a `.litertlm` says of a section, edgegen's own included.
+        system: What that header says of the whole file.
     """
 
     format: str
     metadata: bytes = field(default=b"", repr=False)
-    parts: tuple[tuple[str, Mapping[str, str], Part], ...] = ()
+    parts: tuple[ForeignPart, ...] = ()
+    items: Mapping[str, Items] = field(default_factory=dict)
+    system: Items = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,12 +143,14 @@ class Member:
         size: Bytes of data.
         role: What it is to edgegen: a name of `edgegen.contract`, the same in both formats;
             `None` for what edgegen does not know.
+        crc: CRC-32 of the data, where a directory tells it.
     """
 
     name: str
     offset: int
     size: int
     role: str | None = None
+    crc: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +190,7 @@ class Bundle:
     def contents(self) -> Contents:
         """What it carries, to be written again."""
         models = {
-            member.role: Part(self.path, member.offset, member.size)
+            member.role: Part(self.path, member.offset, member.size, member.crc)
             for member in self.members
             if member.role in TASK_MODELS
         }

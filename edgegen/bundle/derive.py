@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgegen.bundle.chat.fit import with_prompt_texts
+from edgegen.bundle.chat.fit import with_new_template, with_prompt_texts
+from edgegen.bundle.chat.stops import with_template_stops
 from edgegen.bundle.contents import Bundle, Contents, RuntimeHints
+from edgegen.bundle.dimensions import read_dimensions
 from edgegen.bundle.formats import (
     FORMATS,
     check_bundle_name,
@@ -20,6 +22,7 @@ from edgegen.bundle.formats import (
 from edgegen.bundle.generation import NO_TEMPLATE, check_tokens, checked_fields
 from edgegen.bundle.generation_toml import read_parameters_file
 from edgegen.bundle.inspect import read_provenance
+from edgegen.bundle.llm_metadata import without_template
 from edgegen.bundle.parameters import SAMPLER_FIELDS, GenerationParameters
 from edgegen.bundle.tokenizers.convert import convert_tokenizer
 from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
@@ -35,7 +38,7 @@ class Derived:
     Attributes:
         bundle: It.
         provenance: The record beside it.
-        not_carried: What the other format has no place for, in words.
+        not_carried: What the other format has no place for, and what else is to be known, in words.
     """
 
     bundle: Bundle
@@ -76,7 +79,11 @@ def convert_bundle(
     check_tokens(contents.parameters, contents.tokenizer, needs_start=form.needs_start)
     lost = [*form.not_carried(contents)]
     if format_of(target) == "task" and isinstance(contents.tokenizer, HfTokenizer):
-        converted = convert_tokenizer(contents.tokenizer, max_mismatch_rate=max_mismatch_rate)
+        converted = convert_tokenizer(
+            contents.tokenizer,
+            vocab_size=read_dimensions(bundle).vocab_size,
+            max_mismatch_rate=max_mismatch_rate,
+        )
         contents = replace(contents, tokenizer=converted.tokenizer)
         if converted.report.mismatches:
             lost.append(
@@ -132,12 +139,34 @@ def edit_bundle(
         )
     contents = bundle.contents
     given = {} if parameters_file is None else read_parameters_file(Path(parameters_file))
-    changed = _changed(contents.parameters, {**given, **checked_fields(parameters or {})})
+    changes = {**given, **checked_fields(parameters or {})}
+    changed = _changed(contents.parameters, changes)
+    if "max_tokens" in changes:
+        _require_room(changes["max_tokens"], read_dimensions(bundle).kv_cache_len)
+    notes: tuple[str, ...] = ()
+    if "chat_template" in changes:
+        foreign = contents.foreign
+        if foreign is not None and bundle.format == "litertlm":
+            kept = without_template(foreign.metadata)
+            contents = replace(contents, foreign=replace(foreign, metadata=kept))
+        else:
+            changed, fit = with_new_template(changed)
+            notes = () if fit is None else fit.notes
+        changed = with_template_stops(changed, contents.tokenizer.piece_id)
     needs_start = FORMATS[bundle.format].needs_start
     check_tokens(changed, contents.tokenizer, needs_start=needs_start)
     told: RuntimeHints = replace(contents.hints, **(hints or {}))
     contents = replace(contents, parameters=changed, hints=told)
-    return _derive(bundle, contents, target, "edit", (), force=force)
+    named = [*changes, *(hints or {})]
+    return _derive(bundle, contents, target, "edit", notes, changed=named, force=force)
+
+
+def _require_room(max_tokens: int, kv_cache_len: int | None) -> None:
+    if kv_cache_len is not None and max_tokens > kv_cache_len:
+        raise BundleError(
+            f"max_tokens is {max_tokens}, but the KV cache has {kv_cache_len} slots",
+            f"give at most {kv_cache_len}, or build again with a longer --kv-cache-len",
+        )
 
 
 def _changed(parameters: GenerationParameters, changes: Mapping[str, Any]) -> GenerationParameters:
@@ -165,6 +194,7 @@ def _derive(
     operation: str,
     lost: tuple[str, ...],
     *,
+    changed: Sequence[str] = (),
     force: bool,
 ) -> Derived:
     beside = provenance_path(target)
@@ -173,20 +203,31 @@ def _derive(
     # Read now: the output may replace the source.
     before = hash_files([bundle.path], "hash bundle")[bundle.path.name]
     record = read_provenance(bundle.path) or {}
+    steps = record.pop("derived", [])
+    if not isinstance(steps, list):
+        raise BundleError(
+            f"{provenance_path(bundle.path)} is damaged: its `derived` is no list",
+            f"remove {provenance_path(bundle.path).name}, or build the bundle again",
+        )
+    # What was found out about the source does not hold for what comes out.
+    found = {name: record.pop(name) for name in ("check", "chat_template") if name in record}
     made = write_contents(contents, target, force=force)
     derived = [
-        *record.get("derived", []),
+        *steps,
         {
             "operation": operation,
             "from_sha256": before,
             "from_format": bundle.format,
             "not_carried": list(lost),
+            "changed": list(changed),
+            "found_before": found,
             "tools": tool_versions(),
         },
     ]
     content = {
         "schema": "edgegen.provenance/1",
         **record,
+        "generation_parameters": asdict(contents.parameters),
         "bundle_sha256": hash_files([target], "hash bundle")[target.name],
         "derived": derived,
     }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edgegen.bundle.contents import Member
-from edgegen.bundle.flatbuffer import StoredTensor, read_tensors
+from edgegen.bundle.flatbuffer import read_tensors
 from edgegen.bundle.inspect import Inspection, inspect_bundle
-from edgegen.contract import TASK_MODEL
+from edgegen.bundle.side_section import SIDE_SECTION_MEMBER
+from edgegen.contract import TASK_METADATA, TASK_MODEL
 from edgegen.provenance import hash_span
 
 # What differs between any two builds and says nothing.
@@ -72,10 +74,18 @@ def diff_bundles(first: str | Path, second: str | Path) -> BundleDiff:
 def _differences(one: Inspection, two: Inspection) -> Iterator[Difference]:
     yield from _compare("file", _overview(one), _overview(two))
     yield from _compare("member", _members(one), _members(two))
-    yield from _compare("parameter", _settings(one), _settings(two))
-    yield from _compare("hint", _hints(one), _hints(two))
-    yield from _compare("signature", _signatures(one), _signatures(two))
-    yield from _compare("tensor", _tensors(one), _tensors(two))
+    told = [*_compare("parameter", _settings(one), _settings(two))]
+    told += _compare("hint", _hints(one), _hints(two))
+    yield from told
+    if not told and one.format == two.format:
+        # Fields that have no name here.
+        yield from _compare("member", _hashes(one, TASK_METADATA), _hashes(two, TASK_METADATA))
+    model = [*_compare("signature", _signatures(one), _signatures(two))]
+    model += _compare("tensor", _tensors(one), _tensors(two))
+    yield from model
+    if not model:
+        # Operators in another order, or with other options or wires.
+        yield from _compare("member", _model_hash(one), _model_hash(two))
     if one.provenance is None or two.provenance is None:
         there = [None if file.provenance is None else "present" for file in (one, two)]
         yield from _compare("provenance", {"record": there[0]}, {"record": there[1]})
@@ -103,11 +113,24 @@ def _overview(file: Inspection) -> dict[str, Any]:
 
 def _members(file: Inspection) -> dict[str, Any]:
     # The main model is told tensor by tensor, and metadata field by field.
+    names = Counter[str]()
     return {
-        member.role or member.name: {"bytes": member.size, "sha256": _hash(file.path, member)}
+        _numbered(member.role or member.name, names): {
+            "bytes": member.size,
+            "sha256": _hash(file.path, member),
+        }
         for member in file.members
-        if member.role not in (TASK_MODEL, "METADATA", "EDGEGEN_GENERATION")
+        if member.role not in (TASK_MODEL, TASK_METADATA, SIDE_SECTION_MEMBER)
     }
+
+
+def _hashes(file: Inspection, role: str) -> dict[str, Any]:
+    found = (member for member in file.members if member.role == role)
+    return {member.role or "": _hash(file.path, member) for member in found}
+
+
+def _model_hash(file: Inspection) -> dict[str, Any]:
+    return {TASK_MODEL: hash_span(file.path, *file.model_span, "hash members")}
 
 
 def _hash(path: Path, member: Member) -> str:
@@ -122,7 +145,8 @@ def _settings(file: Inspection) -> dict[str, Any]:
 
 
 def _hints(file: Inspection) -> dict[str, Any]:
-    return {} if file.hints is None else asdict(file.hints)
+    told = {} if file.hints is None else asdict(file.hints)
+    return told | {"runtime_template": file.runtime_template, **file.header}
 
 
 def _signatures(file: Inspection) -> dict[str, Any]:
@@ -138,24 +162,22 @@ def _signatures(file: Inspection) -> dict[str, Any]:
 
 
 def _tensors(file: Inspection) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for tensor in read_tensors(file.path, file.model_span):
-        named[_unique(tensor, named)] = {
+    names = Counter[str]()
+    return {
+        _numbered(tensor.name, names): {
             "dtype": tensor.dtype,
             "shape": tensor.shape,
             "quantization": tensor.quantization,
             "sha256": tensor.sha256,
         }
-    return named
+        for tensor in read_tensors(file.path, file.model_span)
+    }
 
 
-def _unique(tensor: StoredTensor, taken: Mapping[str, Any]) -> str:
-    """Names of constants are not unique; equal ones are counted."""
-    name, count = tensor.name, 1
-    while name in taken:
-        count += 1
-        name = f"{tensor.name} ({count})"
-    return name
+def _numbered(name: str, taken: Counter[str]) -> str:
+    """Return a name of its own: those of constants are not unique."""
+    taken[name] += 1
+    return name if taken[name] == 1 else f"{name} ({taken[name]})"
 
 
 def _provenance(file: Inspection) -> dict[str, Any]:

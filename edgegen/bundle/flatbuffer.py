@@ -245,13 +245,16 @@ def _read_tensors(data: memoryview) -> tuple[StoredTensor, ...]:
     check_bounds(model)
     types = _names(schema.TensorType)
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-    found = []
+    found, stored = [], 0
     for tensor, offset, size in _constants(model, graphs):
+        stored += size
+        if stored > len(data):
+            raise ValueError("its constants lie over each other")
         if offset is not None and offset + size > len(data):
             raise ValueError(f"tensor {_text(tensor.Name())} ends behind the model")
         digest = hashlib.sha256()
         if offset is None:
-            digest.update(bytes(model.Buffers(tensor.Buffer()).DataAsNumpy()))
+            digest.update(memoryview(model.Buffers(tensor.Buffer()).DataAsNumpy()))
         else:
             with data[offset : offset + size] as content:
                 digest.update(content)

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
-from edgegen.bundle import litertlm, task
+from edgegen.bundle import litertlm, litertlm_tokenizer, task
 from edgegen.bundle.contents import Bundle, Contents, Part, RuntimeHints, Tokenizer
 from edgegen.bundle.generation import GenerationParameters, check_tokens
 from edgegen.bundle.litertlm_sections import MAGIC
@@ -23,7 +23,13 @@ TFLITE_IDENTIFIER = b"TFL3"  # at byte 4 of every TFLite file
 
 class _Write(Protocol):
     def __call__(
-        self, contents: Contents, file: IO[bytes], advance: Advance, *, in_place: bool
+        self,
+        contents: Contents,
+        prepared: Any,
+        file: IO[bytes],
+        advance: Advance,
+        *,
+        in_place: bool,
     ) -> None: ...
 
 
@@ -35,6 +41,7 @@ class Format:
         suffix: How names of such files end; engines go by it.
         needs_start: Whether engines abort without a start token.
         write: Writes a bundle to an open file.
+        prepare: Makes all that is small, and finds what cannot be written.
         model_start: Tells where the first model's data will lie.
         read: Opens a bundle.
         read_tokenizer: Reads its tokenizer.
@@ -44,7 +51,8 @@ class Format:
     suffix: str
     needs_start: bool
     write: _Write
-    model_start: Callable[[Contents], int]
+    prepare: Callable[[Contents], Any]
+    model_start: Callable[[Contents, Any], int]
     read: Callable[[Path], Bundle]
     read_tokenizer: Callable[[Bundle], Tokenizer]
     not_carried: Callable[[Contents], Iterator[str]]
@@ -55,6 +63,7 @@ FORMATS = {
         task.SUFFIX,
         True,
         task.write,
+        task.prepare,
         task.model_start,
         task.read,
         task.read_tokenizer,
@@ -64,9 +73,10 @@ FORMATS = {
         litertlm.SUFFIX,
         False,
         litertlm.write,
+        litertlm.prepare,
         litertlm.model_start,
         litertlm.read,
-        litertlm.read_tokenizer,
+        litertlm_tokenizer.read_tokenizer,
         litertlm.not_carried,
     ),
 }
@@ -131,15 +141,17 @@ def write_contents(
     target = Path(output)
     check_bundle_name(target)
     form = FORMATS[format_of(target)]
+    # Before the model is touched, which may be moved and be gone.
+    prepared = form.prepare(contents)
     total = sum(part.size for part in contents.models.values())
     with (
         stage("bundle", total, "B") as advance,
         atomic_output(target, force=force) as temporary,
     ):
-        in_place = consume and _move(contents, temporary, form.model_start(contents))
+        in_place = consume and _move(contents, temporary, form.model_start(contents, prepared))
         try:
             with temporary.open("r+b") as file:
-                form.write(contents, file, advance, in_place=in_place)
+                form.write(contents, prepared, file, advance, in_place=in_place)
         except EOFError as error:
             raise BundleError(
                 f"a model is shorter than it was when it was opened: {error}",
@@ -148,6 +160,22 @@ def write_contents(
         if consume:
             contents.models[TASK_MODEL].path.unlink(missing_ok=True)
     return open_bundle(target)
+
+
+def check_metadata(
+    output: Path,
+    tokenizer: Tokenizer,
+    parameters: GenerationParameters,
+    hints: RuntimeHints | None = None,
+) -> None:
+    """Find what `write_bundle` could not write, without a model.
+
+    Raises:
+        BundleError: a text cannot be written, or MediaPipe is missing.
+        CheckpointError: the chat template is no Jinja, or takes too much time or memory.
+    """
+    form = FORMATS[format_of(output)]
+    form.prepare(Contents({}, tokenizer, parameters, hints or RuntimeHints()))
 
 
 def check_bundle_name(path: Path) -> None:
@@ -235,8 +263,10 @@ def _tflite(path: Path) -> Part:
 def _move(contents: Contents, target: Path, start: int) -> bool:
     """Make the model's file `target`, with a gap of `start` bytes before it, if that can be."""
     part = contents.models[TASK_MODEL]
-    whole = part.offset == 0 and part.size == part.path.stat().st_size
-    if not whole or part.path.stat().st_dev != target.stat().st_dev:
+    found = part.path.stat()
+    whole = part.offset == 0 and part.size == found.st_size
+    # Another name of the same file would get the gap, too.
+    if not whole or found.st_nlink > 1 or found.st_dev != target.stat().st_dev:
         return False
     if not insert_gap(part.path, start):
         return False

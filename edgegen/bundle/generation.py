@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgegen.bundle.chat_files import find_template, template_tokens, thinks
 from edgegen.bundle.checkpoint_values import FromFiles
-from edgegen.bundle.generation_toml import read_parameters_file
-from edgegen.bundle.parameter_values import CHECKS, SAMPLER_CHECKS
+from edgegen.bundle.generation_toml import NO_TEMPLATE as NO_TEMPLATE
+from edgegen.bundle.generation_toml import check_no_name, read_parameters_file
+from edgegen.bundle.parameter_values import CHECKS, SAMPLER_CHECKS, with_sampling
 from edgegen.bundle.parameters import GenerationParameters as GenerationParameters
 from edgegen.bundle.parameters import Sampler
 from edgegen.errors import BundleError, TokenizerError, did_you_mean
@@ -23,7 +24,6 @@ _FOLLOWING = ("start_token_id", "stop_token_ids", "pad_token_id", "template_toke
 GIVEN_FIELDS = tuple(
     name for name in (*CHECKS, *SAMPLER_CHECKS) if name not in (*_FOLLOWING, "sampler")
 )
-NO_TEMPLATE = "none"
 
 
 class Pieces(Protocol):
@@ -75,7 +75,8 @@ def generation_parameters(
         TypeError: an override is not a field.
     """
     values = _Values(
-        checked_fields(overrides), {} if toml is None else read_parameters_file(Path(toml))
+        checked_fields(overrides, template_names=True),
+        {} if toml is None else read_parameters_file(Path(toml), template_names=True),
     )
     values.toml_name = "" if toml is None else Path(toml).name
     files = FromFiles(checkpoint, tokenizer)
@@ -120,8 +121,12 @@ class _Values:
             self.sources[f"sampler.{name}" if name in SAMPLER_CHECKS else name] = source
 
 
-def checked_fields(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def checked_fields(overrides: Mapping[str, Any], *, template_names: bool = False) -> dict[str, Any]:
     """Return the fields that were given, each checked; `None` says nothing.
+
+    Args:
+        overrides: The fields. Where `do_sample` is not among them it follows from the others.
+        template_names: `chat_template` may be a name, which the caller looks up in a checkpoint.
 
     Raises:
         BundleError: a value is not of its kind or out of its range.
@@ -141,7 +146,9 @@ def checked_fields(overrides: Mapping[str, Any]) -> dict[str, Any]:
             raise BundleError(
                 f"generation parameter {error}", f"correct {name}, or leave it out"
             ) from None
-    return given
+    if "chat_template" in given and not template_names:
+        check_no_name("generation parameters", given["chat_template"])
+    return with_sampling(given)
 
 
 def _template(checkpoint: Checkpoint, values: _Values) -> tuple[str, str] | None:

@@ -15,7 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgegen.bundle.parameter_values import CHECKS, MAX_TEXT_CHARACTERS, SAMPLER_CHECKS
+from edgegen.bundle.parameter_values import (
+    CHECKS,
+    MAX_TEXT_CHARACTERS,
+    SAMPLER_CHECKS,
+    is_jinja,
+    template_file,
+    with_sampling,
+)
 from edgegen.errors import BundleError, did_you_mean
 
 if sys.version_info >= (3, 11):
@@ -26,15 +33,21 @@ else:
 _MAX_BYTES = 1024**2
 _TABLE = "sampler"
 _TEMPLATE_FILE = "chat_template_file"  # beside the TOML file, or wherever it says
+NO_TEMPLATE = "none"
 _NOT_SAID = ("sampler", "start_token_id", "stop_token_ids", "pad_token_id")
 _NAMES = tuple(name for name in CHECKS if name not in (*_NOT_SAID, "template_tokens", "sources"))
 
 
-def read_parameters_file(path: Path) -> dict[str, Any]:
+def read_parameters_file(path: Path, *, template_names: bool = False) -> dict[str, Any]:
     """Read a file of generation parameters.
 
+    Args:
+        path: The file.
+        template_names: `chat_template` may be a name, which the caller looks up in a checkpoint.
+
     Returns:
-        Fields of `GenerationParameters` and of `Sampler`, checked and flat.
+        Fields of `GenerationParameters` and of `Sampler`, checked and flat; `do_sample` follows
+        from the rest of the sampler where it is not said.
 
     Raises:
         BundleError: the file cannot be read, is no TOML, or has an unknown key or a value that is
@@ -54,8 +67,26 @@ def read_parameters_file(path: Path) -> dict[str, Any]:
             raise BundleError(
                 f"{path} says both chat_template and {_TEMPLATE_FILE}", "leave one of them out"
             )
-        found["chat_template"] = _read(template, 4 * MAX_TEXT_CHARACTERS)
-    return {**found, **sampler}
+        try:
+            content = _read(template, 4 * MAX_TEXT_CHARACTERS)
+            found["chat_template"] = template_file("it", content)
+        except ValueError as error:
+            raise BundleError(
+                f"{template} cannot be the chat template: {error}", f"correct {_TEMPLATE_FILE}"
+            ) from None
+    elif "chat_template" in found and not template_names:
+        check_no_name(str(path), found["chat_template"])
+    return {**found, **with_sampling(sampler)}
+
+
+def check_no_name(where: str, template: str) -> None:
+    """Raise `BundleError` unless a text is a template or `none`, where there is none to name."""
+    if not is_jinja(template) and template != NO_TEMPLATE:
+        raise BundleError(
+            f"{where}: chat_template is {template!r:.80}, which is neither a Jinja template nor a "
+            f"file that is there, and the only known name is {NO_TEMPLATE!r}",
+            "check the path: --chat-template FILE, or chat_template_file in a TOML file",
+        )
 
 
 def _table(

@@ -8,16 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgegen.bundle.contents import Member, RuntimeHints
+from edgegen.bundle.contents import Foreign, Member, RuntimeHints
 from edgegen.bundle.dimensions import dimensions_of
 from edgegen.bundle.flatbuffer import Signature, WeightStorage, read_model
 from edgegen.bundle.formats import TFLITE_IDENTIFIER, open_bundle
 from edgegen.bundle.generation import GenerationParameters
+from edgegen.bundle.llm_metadata import template_of
 from edgegen.bundle.reading import reading
 from edgegen.errors import BundleError
 from edgegen.provenance import hash_files, provenance_path
 
 MAX_PROVENANCE_BYTES = 16 * 1024**2
+_PASSING = ("uuid", "writer", "creation_timestamp")
+_OURS = ("model_type", "backend_constraint", "name")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Inspection:
         members: What the bundle holds; empty for a bare model.
         parameters: Generation parameters; `None` for a bare model.
         hints: What a `.litertlm` says to its runtime; `None` for other files.
+        header: What the header of a `.litertlm` says besides, of the file and its sections.
+        runtime_template: The chat template in LiteRT-LM's own dialect, which a `.litertlm` carries.
         model_span: Offset and size of the model, in bytes.
         signatures: Entry points of the model with inputs, outputs and operations.
         prefill_lens: Prompt lengths that have a signature, ascending.
@@ -51,6 +56,8 @@ class Inspection:
     members: tuple[Member, ...]
     parameters: GenerationParameters | None
     hints: RuntimeHints | None
+    header: Mapping[str, Any]
+    runtime_template: str | None
     model_span: tuple[int, int]
     signatures: tuple[Signature, ...]
     prefill_lens: tuple[int, ...]
@@ -82,14 +89,18 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
     """
     source = Path(path)
     members: tuple[Member, ...] = ()
-    parameters = hints = None
+    parameters = hints = template = None
+    header: dict[str, Any] = {}
     form = "tflite"
     if _is_tflite(source):
         span = (0, source.stat().st_size)
     else:
         bundle = open_bundle(source)
         members, parameters, span = bundle.members, bundle.parameters, bundle.model_span
-        form, hints = bundle.format, bundle.hints if bundle.format == "litertlm" else None
+        form = bundle.format
+        if form == "litertlm" and bundle.foreign is not None:
+            hints, header = bundle.hints, _header(bundle.foreign)
+            template = template_of(bundle.foreign.metadata)
     signatures, weights = read_model(source, span)
     dimensions = dimensions_of(signatures)
     with reading(source):
@@ -102,6 +113,8 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
         members=members,
         parameters=parameters,
         hints=hints,
+        header=header,
+        runtime_template=template,
         model_span=span,
         signatures=signatures,
         prefill_lens=dimensions.prefill_lens,
@@ -112,6 +125,14 @@ def inspect_bundle(path: str | Path, *, sha256: bool = True) -> Inspection:
         stored_parameters=sum(storage.elements for storage in weights),
         provenance=read_provenance(source),
     )
+
+
+def _header(foreign: Foreign) -> dict[str, Any]:
+    """Return the items that say more than edgegen's own."""
+    told = {key: item.value for key, item in foreign.system.items() if key not in _PASSING}
+    for role, items in foreign.items.items():
+        told |= {f"{role} {key}": item.value for key, item in items.items() if key not in _OURS}
+    return told
 
 
 def _is_tflite(path: Path) -> bool:

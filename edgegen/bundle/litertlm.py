@@ -13,17 +13,34 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from edgegen import __version__
 from edgegen.bundle.chat.runtime import runtime_template
-from edgegen.bundle.contents import Bundle, Contents, Foreign, Member, Part, Tokenizer
+from edgegen.bundle.contents import (
+    Bundle,
+    Contents,
+    Foreign,
+    ForeignPart,
+    Member,
+    Part,
+    Tokenizer,
+    require_crc,
+)
 from edgegen.bundle.litertlm_sections import (
     MAGIC,
     MODEL_TYPE,
     SECTION_ALIGNMENT,
+    Item,
+    Items,
     Section,
     read_header,
+    text_items,
+)
+from edgegen.bundle.litertlm_tokenizer import (
+    Pieces,
+    carried_tokenizer,
+    tokenizer_member,
 )
 from edgegen.bundle.llm_metadata import llm_metadata_bytes, merged_with_side, parse_llm_metadata
 from edgegen.bundle.parameters import GenerationParameters
@@ -34,9 +51,6 @@ from edgegen.bundle.side_section import (
     parse_side_section,
     side_section_bytes,
 )
-from edgegen.bundle.tokenizer import MAX_TOKENIZER_BYTES, SentencePieceTokenizer
-from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
-from edgegen.bundle.tokenizers.tokenizer_json import parse_tokenizer_json
 from edgegen.contract import (
     HF_TOKENIZER,
     TASK_METADATA,
@@ -53,6 +67,8 @@ MAX_METADATA_BYTES = 4 * 1024**2
 _HEADER_BEGIN, _HEADER_END_AT = 32, 24
 _COPY_BYTES = 4 * 1024**2
 _BACKEND_CONSTRAINT = "backend_constraint"
+_OURS = ("uuid", "writer", "creation_timestamp")  # of the system metadata
+_DTYPES = {"StringValue": "STRING"}  # litert-lm-builder's names where they differ
 _SIDE_NAME = "name"  # the item that names a section of generic data
 _ROLES = {
     "SP_Tokenizer": TASK_TOKENIZER,
@@ -62,54 +78,63 @@ _ROLES = {
 
 
 @dataclass(frozen=True)
-class _Piece:
+class PreparedSection:
     """A section to be written: its kind, its items and where its bytes are."""
 
-    data_type: str
-    items: dict[str, str]
+    number: int
+    items: dict[str, Item]
     source: Part | bytes
 
     @property
     def size(self) -> int:
+        """Bytes of it."""
         return self.source.size if isinstance(self.source, Part) else len(self.source)
 
 
-def model_start(contents: Contents) -> int:
+def model_start(contents: Contents, prepared: list[PreparedSection]) -> int:
     """Return the byte at which the data of the first model lies."""
-    return _places(_pieces(contents))[0]
+    return _places(prepared, contents)[0]
 
 
-def write(contents: Contents, file: IO[bytes], advance: Advance, *, in_place: bool) -> None:
+def write(
+    contents: Contents,
+    prepared: list[PreparedSection],
+    file: IO[bytes],
+    advance: Advance,
+    *,
+    in_place: bool,
+) -> None:
     """Write a `.litertlm` to `file`, which is open for reading and writing.
 
     Args:
         contents: What goes in.
+        prepared: What `prepare` made of it.
         file: The file.
         advance: Is told of the models' bytes.
         in_place: The first model's data lies at `model_start` of `file` already.
 
     Raises:
-        BundleError: something cannot be written.
+        BundleError: a part that is copied is damaged.
         EOFError: a model's file is shorter than was said.
     """
-    pieces = _pieces(contents)
-    places = _places(pieces)
+    pieces = prepared
+    places = _places(pieces, contents)
     digest = hashlib.sha256()
     for i, (piece, place) in enumerate(zip(pieces, places, strict=True)):
-        digest.update(f"{piece.data_type} {sorted(piece.items.items())} {piece.size}".encode())
+        told = sorted((key, item.kind, item.value) for key, item in piece.items.items())
+        digest.update(f"{piece.number} {told} {piece.size}".encode())
         file.seek(place)
-        if i == 0 and in_place:
-            _pass(file, None, piece.size, digest, advance)
+        if isinstance(piece.source, Part) and i == 0 and in_place:
+            _pass(file, None, piece.source, digest, advance)
         elif isinstance(piece.source, Part):
             with piece.source.path.open("rb") as source:
                 source.seek(piece.source.offset)
-                _pass(source, file, piece.size, digest, advance)
+                _pass(source, file, piece.source, digest, advance)
         else:
             file.write(piece.source)
             digest.update(piece.source)
     # Caches of prepared weights go by it: other content, other id.
-    name = str(uuid.UUID(bytes=digest.digest()[:16], version=4))
-    header = _header(pieces, places, name)
+    header = _header(pieces, places, uuid.UUID(bytes=digest.digest()[:16], version=4), contents)
     file.seek(0)
     file.write(
         MAGIC
@@ -128,53 +153,42 @@ def read(path: Path) -> Bundle:
             engines need.
     """
     header = read_header(path)
-    members = tuple(_member(section) for section in header.sections)
+    members = tuple(_members(path, header.sections))
     bundle = Bundle(path, "litertlm", members, GenerationParameters("", ()))
     for role in (TASK_MODEL, TASK_METADATA):
         bundle.member(role)
-    tokenizer = read_tokenizer(bundle)
+    tokenizer_member(bundle)
     metadata = read_member(path, bundle.member(TASK_METADATA), MAX_METADATA_BYTES)
-    parameters, hints = parse_llm_metadata(metadata, tokenizer)
+    parameters, hints = parse_llm_metadata(metadata, cast(Tokenizer, Pieces(bundle)))
     side = bundle.find(SIDE_SECTION_MEMBER)
     if side is not None:
         told = parse_side_section(read_member(path, side, MAX_SIDE_SECTION_BYTES))
         parameters = merged_with_side(parameters, told)
     constraints = {
-        tag: tuple(word.strip() for word in str(said).split(","))
+        tag: tuple(word.strip() for word in str(said.value).split(","))
         for section in header.sections
         if (said := section.items.get(_BACKEND_CONSTRAINT)) and (tag := _tag(section))
     }
     parts = tuple(
-        (
+        ForeignPart(
             section.data_type,
-            {key: str(item) for key, item in section.items.items()},
             Part(path, section.offset, section.size),
+            section.number,
+            section.items,
         )
         for section, member in zip(header.sections, members, strict=True)
         if member.role is None
     )
+    items = {
+        member.role: section.items
+        for section, member in zip(header.sections, members, strict=True)
+        if member.role is not None
+    }
     return replace(
         bundle,
         parameters=parameters,
         hints=replace(hints, backend_constraints=constraints),
-        foreign=Foreign("litertlm", metadata, parts),
-    )
-
-
-def read_tokenizer(bundle: Bundle) -> Tokenizer:
-    """Return the tokenizer of a `.litertlm`.
-
-    Raises:
-        BundleError: there is none, or it is damaged.
-        TokenizerError: it is not what its section says.
-    """
-    member = bundle.find(HF_TOKENIZER)
-    if member is not None:
-        data = read_member(bundle.path, member, MAX_TOKENIZER_BYTES)
-        return HfTokenizer(bundle.path, parse_tokenizer_json(bundle.path, _unpacked(bundle, data)))
-    member = bundle.member(TASK_TOKENIZER)
-    return SentencePieceTokenizer(
-        bundle.path, read_member(bundle.path, member, MAX_TOKENIZER_BYTES)
+        foreign=Foreign("litertlm", metadata, parts, items, header.system),
     )
 
 
@@ -183,67 +197,60 @@ def not_carried(contents: Contents) -> Iterator[str]:
     if contents.parameters.enable_bytes_to_unicode_mapping:
         yield "enable_bytes_to_unicode_mapping: LiteRT-LM knows no such mapping"
     if contents.foreign is not None and contents.foreign.format != "litertlm":
-        for name, _, _ in contents.foreign.parts:
-            yield f"the member {name}"
+        for part in contents.foreign.parts:
+            yield f"the member {part.name}"
 
 
-def _pieces(contents: Contents) -> list[_Piece]:
-    """Return the sections: the model first, so that it can stay where it lies."""
-    parameters, hints = contents.parameters, contents.hints
+def prepare(contents: Contents) -> list[PreparedSection]:
+    """Return the sections: the model first, so that it can stay where it lies.
+
+    Raises:
+        BundleError: a value cannot be written.
+        CheckpointError: the chat template is no Jinja, or takes too much time or memory.
+    """
+    parameters, hints, foreign = contents.parameters, contents.hints, _foreign(contents)
+
+    def piece(role: str, kind: str, source: Part | bytes, **told: str) -> PreparedSection:
+        kept = dict(foreign.items.get(role, {}))
+        kept.pop(_BACKEND_CONSTRAINT, None)
+        return PreparedSection(_numbers()[kind], {**kept, **text_items(told)}, source)
+
     pieces = []
     for tag in TASK_MODELS:
         if tag not in contents.models:
             continue
-        items = {MODEL_TYPE: tag.lower()}
+        told = {MODEL_TYPE: tag.lower()}
         if hints.backend_constraints.get(tag):
-            items[_BACKEND_CONSTRAINT] = ",".join(hints.backend_constraints[tag])
-        pieces.append(_Piece("TFLiteModel", items, contents.models[tag]))
+            told[_BACKEND_CONSTRAINT] = ",".join(hints.backend_constraints[tag])
+        pieces.append(piece(tag, "TFLiteModel", contents.models[tag], **told))
     template = runtime_template(parameters)
-    foreign = contents.foreign
-    if foreign is None or foreign.format != "litertlm":
-        foreign = Foreign("litertlm")
     metadata = llm_metadata_bytes(parameters, hints, template, foreign.metadata)
     side = side_section_bytes(parameters)
     return [
         *pieces,
-        _tokenizer_piece(contents.tokenizer),
-        _Piece("LlmMetadataProto", {}, metadata),
-        _Piece("GenericBinaryData", {_SIDE_NAME: SIDE_SECTION_MEMBER}, side),
-        *(_Piece(kind, dict(items), part) for kind, items, part in foreign.parts),
+        piece(*carried_tokenizer(contents.tokenizer)),
+        piece(TASK_METADATA, "LlmMetadataProto", metadata),
+        piece(SIDE_SECTION_MEMBER, "GenericBinaryData", side, **{_SIDE_NAME: SIDE_SECTION_MEMBER}),
+        *(PreparedSection(part.number, dict(part.items), part.part) for part in foreign.parts),
     ]
 
 
-def _tokenizer_piece(tokenizer: Tokenizer) -> _Piece:
-    if isinstance(tokenizer, SentencePieceTokenizer):
-        return _Piece("SP_Tokenizer", {}, tokenizer.proto)
-    content = tokenizer.file.text.encode("utf-8")
-    packed = len(content).to_bytes(8, "little") + zlib.compress(content)
-    return _Piece("HF_Tokenizer_Zlib", {}, packed)
+def _foreign(contents: Contents) -> Foreign:
+    foreign = contents.foreign
+    return foreign if foreign is not None and foreign.format == "litertlm" else Foreign("litertlm")
 
 
-def _unpacked(bundle: Bundle, data: bytes) -> bytes:
-    """Return the tokenizer.json of its section: its size in 8 bytes, then zlib's."""
-    size = int.from_bytes(data[:8], "little")
-    unpack = zlib.decompressobj()
-    try:
-        # No more than that, whatever it would become.
-        content = unpack.decompress(data[8:], min(size, MAX_TOKENIZER_BYTES) + 1)
-    except zlib.error as error:
-        raise BundleError(
-            f"the tokenizer of {bundle.path} is damaged: {error}", "download or copy it again"
-        ) from error
-    if len(content) != size or not unpack.eof:
-        raise BundleError(
-            f"the tokenizer of {bundle.path} should have {size} bytes unpacked, and has not",
-            "download or copy the bundle again",
-        )
-    return content
+def _numbers() -> dict[str, int]:
+    """Return the schema's kinds of sections."""
+    from litert_lm_builder import litertlm_header_schema_py_generated as schema
+
+    return {n: v for n, v in vars(schema.AnySectionDataType).items() if isinstance(v, int)}
 
 
-def _places(pieces: list[_Piece]) -> list[int]:
+def _places(pieces: list[PreparedSection], contents: Contents) -> list[int]:
     """Return where each section begins."""
     # The header's length does not depend on the numbers in it, as long as none is zero.
-    end = _HEADER_BEGIN + len(_header(pieces, [1] * len(pieces), str(uuid.UUID(int=1))))
+    end = _HEADER_BEGIN + len(_header(pieces, [1] * len(pieces), uuid.UUID(int=1), contents))
     places = []
     for piece in pieces:
         start = -(-end // SECTION_ALIGNMENT) * SECTION_ALIGNMENT
@@ -252,24 +259,30 @@ def _places(pieces: list[_Piece]) -> list[int]:
     return places
 
 
-def _header(pieces: list[_Piece], places: list[int], name: str) -> bytes:
+def _header(
+    pieces: list[PreparedSection], places: list[int], name: uuid.UUID, contents: Contents
+) -> bytes:
     import flatbuffers
     from litert_lm_builder import litertlm_header_schema_py_generated as schema
     from litert_lm_builder.litertlm_builder import DType, Metadata
 
-    def entries(items: dict[str, str]) -> list[Any]:
+    def entries(items: Items) -> list[Any]:
         return [
-            Metadata(key, value, DType.STRING).to_key_value_pair() for key, value in items.items()
+            Metadata(
+                key, item.value, DType[_DTYPES.get(item.kind, item.kind.upper())]
+            ).to_key_value_pair()
+            for key, item in items.items()
         ]
 
-    system = {"uuid": name, "writer": f"edgegen {__version__}"}
+    kept = {key: item for key, item in _foreign(contents).system.items() if key not in _OURS}
+    system = {**kept, **text_items({"uuid": str(name), "writer": f"edgegen {__version__}"})}
     root = schema.LiteRTLMMetaDataT(
         systemMetadata=schema.SystemMetadataT(entries=entries(system)),
         sectionMetadata=schema.SectionMetadataT(
             objects=[
                 schema.SectionObjectT(
                     items=entries(piece.items),
-                    dataType=getattr(schema.AnySectionDataType, piece.data_type),
+                    dataType=piece.number,
                     beginOffset=place,
                     endOffset=place + piece.size,
                 )
@@ -293,29 +306,46 @@ def _format_version() -> tuple[int, int, int]:
 
 
 def _pass(
-    source: IO[bytes], target: IO[bytes] | None, size: int, digest: Any, advance: Advance
+    source: IO[bytes], target: IO[bytes] | None, part: Part, digest: Any, advance: Advance
 ) -> None:
-    left = size
+    left, crc = part.size, 0
     while left:
         chunk = source.read(min(_COPY_BYTES, left))
         if not chunk:
-            raise EOFError(f"{left} of {size} bytes are missing")
+            raise EOFError(f"{left} of {part.size} bytes are missing")
         if target is not None:
             target.write(chunk)
         digest.update(chunk)
+        if part.crc is not None:
+            crc = zlib.crc32(chunk, crc)
         left -= len(chunk)
         advance(len(chunk))
+    require_crc(part, crc)
 
 
-def _member(section: Section) -> Member:
-    role = _ROLES.get(section.data_type) or _tag(section)
-    if section.data_type == "GenericBinaryData" and section.items.get(_SIDE_NAME):
-        role = str(section.items[_SIDE_NAME])
-    return Member(section.name, section.offset, section.size, role)
+def _members(path: Path, sections: tuple[Section, ...]) -> Iterator[Member]:
+    """Yield the sections as members; where there are two tokenizers, Hugging Face's counts."""
+    hugging_face = any(section.data_type == "HF_Tokenizer_Zlib" for section in sections)
+    taken = set()
+    for section in sections:
+        role = _ROLES.get(section.data_type) or _tag(section)
+        name = section.items.get(_SIDE_NAME)
+        if section.data_type == "GenericBinaryData" and name and name.value == SIDE_SECTION_MEMBER:
+            role = SIDE_SECTION_MEMBER
+        if role == TASK_TOKENIZER and hugging_face:
+            role = None
+        if role in taken:
+            raise BundleError(
+                f"{path} has several sections that are its {role}",
+                "make the bundle again; engines would disagree about which one counts",
+            )
+        taken.update({role} - {None})
+        yield Member(section.name, section.offset, section.size, role)
 
 
 def _tag(section: Section) -> str | None:
-    if section.data_type != "TFLiteModel":
+    model_type = section.items.get(MODEL_TYPE)
+    if section.data_type != "TFLiteModel" or model_type is None:
         return None
-    tag = str(section.items.get(MODEL_TYPE, "")).upper()
+    tag = str(model_type.value).upper()
     return tag if tag in TASK_MODELS else None

@@ -28,18 +28,41 @@ _PROLOGUE = struct.Struct("<8s3L4xQ")  # magic, version, padding, end of the hea
 
 
 @dataclass(frozen=True)
+class Item:
+    """A value of metadata.
+
+    Attributes:
+        kind: The schema's name of its type, such as `StringValue`.
+        value: It.
+    """
+
+    kind: str
+    value: str | int | float | bool
+
+
+Items = Mapping[str, Item]
+
+
+def text_items(texts: Mapping[str, str]) -> dict[str, Item]:
+    """Return texts as items."""
+    return {key: Item("StringValue", text) for key, text in texts.items()}
+
+
+@dataclass(frozen=True)
 class Section:
     """A section.
 
     Attributes:
         data_type: The schema's name of its kind, such as `TFLiteModel`.
+        number: The schema's number of it.
         items: Its own metadata.
         offset: Byte of the file at which its data starts.
         size: Bytes of data.
     """
 
     data_type: str
-    items: Mapping[str, str | int | float | bool]
+    number: int
+    items: Items
     offset: int
     size: int
 
@@ -47,7 +70,7 @@ class Section:
     def name(self) -> str:
         """What messages call it."""
         model_type = self.items.get(MODEL_TYPE)
-        return f"{self.data_type} {model_type}" if model_type else self.data_type
+        return f"{self.data_type} {model_type.value}" if model_type else self.data_type
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ class Header:
     """
 
     version: tuple[int, int, int]
-    system: Mapping[str, str | int | float | bool]
+    system: Items
     sections: tuple[Section, ...]
 
 
@@ -132,7 +155,7 @@ def _check_places(path: Path, sections: tuple[Section, ...], header_end: int, si
             )
 
 
-def _parse(packed: bytes) -> tuple[dict[str, Any], tuple[Section, ...]]:
+def _parse(packed: bytes) -> tuple[dict[str, Item], tuple[Section, ...]]:
     from litert_lm_builder import litertlm_header_schema_py_generated as schema
 
     types = {
@@ -153,27 +176,27 @@ def _parse(packed: bytes) -> tuple[dict[str, Any], tuple[Section, ...]]:
         kind = types.get(entry.DataType(), f"type {entry.DataType()}")
         begin, end = entry.BeginOffset(), entry.EndOffset()
         items = _items(entry.ItemsLength(), entry.Items, schema)
-        sections.append(Section(kind, items, begin, end - begin))
+        sections.append(Section(kind, entry.DataType(), items, begin, end - begin))
     return entries, tuple(sections)
 
 
-def _items(count: int, item: Callable[[int], Any], schema: Any) -> dict[str, Any]:
+def _items(count: int, item: Callable[[int], Any], schema: Any) -> dict[str, Item]:
     if count > MAX_ITEMS:
         raise ValueError(f"a list has {count} items, expected at most {MAX_ITEMS}")
     return dict(_pairs(count, item, schema))
 
 
-def _pairs(count: int, item: Callable[[int], Any], schema: Any) -> Iterator[tuple[str, Any]]:
+def _pairs(count: int, item: Callable[[int], Any], schema: Any) -> Iterator[tuple[str, Item]]:
     kinds = {value: name for name, value in vars(schema.VData).items() if isinstance(value, int)}
     for i in range(count):
         pair = item(i)
         table = pair.Value()
         if table is None:
             continue
-        holder = getattr(schema, kinds[pair.ValueType()])()
+        kind = kinds[pair.ValueType()]
+        holder = getattr(schema, kind)()
         holder.Init(table.Bytes, table.Pos)
         value = holder.Value()
-        yield (
-            pair.Key().decode("utf-8"),
-            value.decode("utf-8") if isinstance(value, bytes) else value,
-        )
+        if isinstance(value, bytes):
+            value = value.decode("utf-8")
+        yield pair.Key().decode("utf-8"), Item(kind, value)

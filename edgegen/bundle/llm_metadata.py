@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgegen.bundle.contents import GENERIC_MODEL, RuntimeHints, Tokenizer
+from edgegen.bundle.parameter_values import CHECKS, SAMPLER_CHECKS
 from edgegen.bundle.parameters import ROLES, GenerationParameters, Sampler
 from edgegen.errors import BundleError, did_you_mean
 
@@ -114,14 +115,62 @@ def parse_llm_metadata(
         **affixes,
         pad_token=pad or None,
         sampler=_sampler(message.sampler_params),
-        max_tokens=message.max_num_tokens or None,
+        max_tokens=None if message.max_num_tokens == 0 else message.max_num_tokens,
         supports_thinking=message.supports_thinking,
     )
+    _check_values(parameters)
     hints = RuntimeHints(
         llm_model_type=message.llm_model_type.WhichOneof("model_type") or GENERIC_MODEL,
         min_runtime_version=message.min_runtime_version or None,
     )
     return parameters, hints
+
+
+def _check_values(parameters: GenerationParameters) -> None:
+    for name, check in {**CHECKS, **SAMPLER_CHECKS}.items():
+        holder: Any = parameters.sampler if name in SAMPLER_CHECKS else parameters
+        value = None if name == "sampler" else getattr(holder, name, None)
+        try:
+            if value is not None and name not in ("sources", "template_tokens"):
+                check(name, value)
+        except ValueError as error:
+            raise BundleError(
+                f"LlmMetadata says what cannot be: {error}", "make the bundle again"
+            ) from error
+
+
+def further_fields(data: bytes) -> tuple[str, ...]:
+    """Return the names of the fields that are set and that edgegen's parameters do not hold."""
+    from litert_lm_builder.runtime.proto import llm_metadata_pb2
+
+    message = llm_metadata_pb2.LlmMetadata.FromString(data)
+    return tuple(
+        field.name
+        for field, value in message.ListFields()
+        if field.name not in _OURS and (field.name != "llm_model_type" or _says_more(value))
+    )
+
+
+def _says_more(model_type: Any) -> bool:
+    """Tell whether a model type has fields of its own."""
+    return any(chosen.ListFields() for _, chosen in model_type.ListFields())
+
+
+def template_of(data: bytes) -> str | None:
+    """Return the chat template in the runtime's own dialect, if there is one."""
+    from litert_lm_builder.runtime.proto import llm_metadata_pb2
+
+    return llm_metadata_pb2.LlmMetadata.FromString(data).jinja_prompt_template or None
+
+
+def without_template(data: bytes) -> bytes:
+    """Return the message without its chat template."""
+    from litert_lm_builder.runtime.proto import llm_metadata_pb2
+
+    message = llm_metadata_pb2.LlmMetadata.FromString(data)
+    message.ClearField("jinja_prompt_template")
+    content: bytes = message.SerializeToString(deterministic=True)
+    return content
 
 
 def merged_with_side(
@@ -175,7 +224,7 @@ def _sampler(message: Any) -> Sampler:
         do_sample=True,
         # Stored in 32 bits; seven digits are all there is.
         temperature=round(message.temperature, 7),
-        top_k=message.k or None,
+        top_k=None if message.k == 0 else message.k,
         top_p=round(message.p, 7) if message.type == message.TOP_P else None,
         seed=seed,
     )

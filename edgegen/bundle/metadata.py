@@ -66,6 +66,26 @@ def parse_metadata(data: bytes) -> GenerationParameters:
         ) from error
 
 
+def unknown_fields(data: bytes) -> bytes:
+    """Return the fields of METADATA that edgegen does not write, as they are.
+
+    Raises:
+        BundleError: the bytes are not such a message.
+    """
+    known = (_STOP_TOKEN, _START_TOKEN, _MAPPINGS, _USER_TEMPLATE, _TEMPLATES)
+    kept, begin = b"", 0
+    try:
+        for number, _, end in _spans(data):
+            if number not in known:
+                kept += data[begin:end]
+            begin = end
+    except (ValueError, IndexError) as error:
+        raise BundleError(
+            f"METADATA ({len(data)} bytes) is damaged: {error}", "build or download it again"
+        ) from error
+    return kept
+
+
 def _parse(data: bytes) -> GenerationParameters:
     start, stops, mapped = "", [], False
     by_role: dict[str, Any] = {}
@@ -113,13 +133,19 @@ def _text(value: int | bytes) -> str:
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield (field number, value) of one message; numbers as int, the rest as bytes."""
+    for number, value, _ in _spans(data):
+        yield number, value
+
+
+def _spans(data: bytes) -> Iterator[tuple[int, int | bytes, int]]:
+    """Yield number, value and end of each field."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
         if wire_type == _VARINT:
             value, position = _varint(data, position)
-            yield number, value
+            yield number, value, position
             continue
         if wire_type == _BYTES:
             size, position = _varint(data, position)
@@ -129,8 +155,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError(f"unknown wire type {wire_type}")
         if size > len(data) - position:
             raise ValueError("a field is longer than what is left")
-        yield number, data[position : position + size]
-        position += size
+        begin, position = position, position + size
+        yield number, data[begin:position], position
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

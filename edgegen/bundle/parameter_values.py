@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgegen.bundle.parameters import PROMPT_FIELDS, Sampler
@@ -30,6 +30,19 @@ def text(name: str, value: object) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{name} holds half a character, which UTF-8 cannot write")
     return value
+
+
+def is_jinja(value: str) -> bool:
+    """Tell whether a text can be a template: one without these writes the same for every chat."""
+    return "{{" in value or "{%" in value
+
+
+def template_file(name: str, value: object) -> str:
+    """Return the content of a template's file; `none` and names have no file."""
+    content = text(name, value)
+    if not is_jinja(content):
+        raise ValueError(f"{name} is no Jinja template, there is neither {{{{ nor {{% in it")
+    return content
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
@@ -106,6 +119,8 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+# What says nothing where no token is drawn.
+DRAWING = ("temperature", "top_k", "top_p")
 SAMPLER_CHECKS: dict[str, Check] = {
     "do_sample": flag,
     "temperature": real_number(0.0, 100.0),
@@ -113,6 +128,18 @@ SAMPLER_CHECKS: dict[str, Check] = {
     "top_p": real_number(0.0, 1.0),
     "seed": whole_number(0, _MAX_ID),
 }
+
+
+def with_sampling(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what somebody said, with `do_sample` where it follows from the rest.
+
+    Who names a temperature, `top_k` or `top_p` wants tokens to be drawn with them. Only a
+    temperature of 0 says the opposite.
+    """
+    said = dict(values)
+    if "do_sample" not in said and any(name in said for name in DRAWING):
+        said["do_sample"] = said.get("temperature") != 0
+    return said
 
 
 def sampler(name: str, value: object) -> Sampler:

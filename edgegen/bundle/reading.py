@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgegen.bundle.contents import Member
 from edgegen.errors import BundleError
+
+if TYPE_CHECKING:
+    from edgegen.bundle.contents import Member
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from edgegen.bundle.contents import Bundle, Contents, Foreign, Part
-from edgegen.bundle.metadata import metadata_bytes, parse_metadata
+from edgegen.bundle.contents import Bundle, Contents, Foreign, ForeignPart, Part, require_crc
+from edgegen.bundle.llm_metadata import further_fields
+from edgegen.bundle.metadata import metadata_bytes, parse_metadata, unknown_fields
 from edgegen.bundle.parameters import METADATA_FIELDS, GenerationParameters
 from edgegen.bundle.reading import read_member
 from edgegen.bundle.side_section import (
@@ -43,12 +44,12 @@ _SMALL_ALIGNMENT = 4
 _ROLES = (*TASK_MODELS, TASK_TOKENIZER, TASK_METADATA, SIDE_SECTION_MEMBER)
 
 
-def model_start(contents: Contents) -> int:
+def model_start(contents: Contents, prepared: Mapping[str, bytes]) -> int:
     """Return the byte at which the data of the first model lies."""
     return data_start(len(_LEAD), TASK_MODEL, contents.models[TASK_MODEL].size, MODEL_ALIGNMENT)
 
 
-def small_members(contents: Contents) -> dict[str, bytes]:
+def prepare(contents: Contents) -> dict[str, bytes]:
     """Return the members that are no models, in their order.
 
     Raises:
@@ -62,19 +63,29 @@ def small_members(contents: Contents) -> dict[str, bytes]:
             "convert it first (edgegen.bundle.tokenizers.convert_tokenizer), or write a .litertlm",
         )
     metadata = metadata_bytes(contents.parameters)
+    if contents.foreign is not None and contents.foreign.format == "task":
+        metadata += unknown_fields(contents.foreign.metadata)
     members = {TASK_TOKENIZER: tokenizer.proto, TASK_METADATA: metadata}
     if parse_metadata(metadata) != contents.parameters:
         members[SIDE_SECTION_MEMBER] = side_section_bytes(contents.parameters)
     return members
 
 
-def write(contents: Contents, file: IO[bytes], advance: Advance, *, in_place: bool) -> None:
+def write(
+    contents: Contents,
+    prepared: Mapping[str, bytes],
+    file: IO[bytes],
+    advance: Advance,
+    *,
+    in_place: bool,
+) -> None:
     """Write a `.task` to `file`, which is open for reading and writing.
 
     The order is that of MediaPipe's bundler: the model, tokenizer, METADATA, other models.
 
     Args:
         contents: What goes in.
+        prepared: What `prepare` made of it.
         file: The file.
         advance: Is told of the models' bytes.
         in_place: The first model's data lies at `model_start` of `file` already.
@@ -83,7 +94,7 @@ def write(contents: Contents, file: IO[bytes], advance: Advance, *, in_place: bo
     writer = ZipWriter(file)
     for tag in (TASK_MODEL, None, *TASK_MODELS[1:]):
         if tag is None:
-            for name, content in small_members(contents).items():
+            for name, content in prepared.items():
                 writer.store(name, io.BytesIO(content), len(content), _SMALL_ALIGNMENT, _silent)
             continue
         part = contents.models.get(tag)
@@ -94,11 +105,14 @@ def write(contents: Contents, file: IO[bytes], advance: Advance, *, in_place: bo
             continue
         with part.path.open("rb") as source:
             source.seek(part.offset)
-            writer.store(tag, source, part.size, MODEL_ALIGNMENT, advance)
-    for name, _, part in _foreign_parts(contents):
+            crc = writer.store(tag, source, part.size, MODEL_ALIGNMENT, advance)
+            require_crc(part, crc)
+    for foreign in _foreign_parts(contents):
+        part = foreign.part
         with part.path.open("rb") as source:
             source.seek(part.offset)
-            writer.store(name, source, part.size, _SMALL_ALIGNMENT, _silent)
+            crc = writer.store(foreign.name, source, part.size, _SMALL_ALIGNMENT, _silent)
+            require_crc(part, crc)
     writer.close()
 
 
@@ -122,8 +136,8 @@ def read(path: Path) -> Bundle:
     if side is not None:
         told = parse_side_section(read_member(path, side, MAX_SIDE_SECTION_BYTES))
         parameters = merge_side_section(parameters, told)
-    parts: tuple[tuple[str, Mapping[str, str], Part], ...] = tuple(
-        (member.name, {}, Part(path, member.offset, member.size))
+    parts = tuple(
+        ForeignPart(member.name, Part(path, member.offset, member.size, member.crc))
         for member in members
         if member.role is None
     )
@@ -142,7 +156,7 @@ def _silent(_: int) -> None:
     """Small members do not count."""
 
 
-def _foreign_parts(contents: Contents) -> tuple[tuple[str, Mapping[str, str], Part], ...]:
+def _foreign_parts(contents: Contents) -> tuple[ForeignPart, ...]:
     foreign = contents.foreign
     return foreign.parts if foreign is not None and foreign.format == "task" else ()
 
@@ -170,5 +184,9 @@ def not_carried(contents: Contents) -> Iterator[str]:
     if hints.min_runtime_version is not None:
         yield f"the least runtime version, {hints.min_runtime_version}"
     if contents.foreign is not None and contents.foreign.format != "task":
-        for kind, items, _ in contents.foreign.parts:
-            yield f"the section {kind} {dict(items)}"
+        for part in contents.foreign.parts:
+            told = {key: item.value for key, item in part.items.items()}
+            yield f"the section {part.name} {told}"
+        for name in further_fields(contents.foreign.metadata):
+            if name != "jinja_prompt_template" or parameters.chat_template is None:
+                yield f"{name} of LlmMetadata"

@@ -120,6 +120,15 @@ class SentencePieceTokenizer:
         self._check_id(token_id)
         return str(self._processor.id_to_piece(token_id))
 
+    def id_byte(self, token_id: int) -> int | None:
+        """Return the byte that an id stands for by its type, or `None` if it is spelled.
+
+        Raises:
+            TokenizerError: the id is not in the vocabulary.
+        """
+        piece = self.id_piece(token_id)  # such are called <0x41>
+        return int(piece[3:5], 16) if self._processor.is_byte(token_id) else None
+
     def _check_id(self, token_id: int) -> None:
         if not 0 <= token_id < self.vocab_size:
             raise TokenizerError(

@@ -7,6 +7,7 @@ member's data lies, which is what mapping a model needs.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -50,7 +51,18 @@ def read_members(path: Path) -> tuple[Member, ...]:
             f"{path} has several members of the same name: {', '.join(sorted(names))}",
             "make the bundle again; engines would disagree about which one counts",
         )
+    _refuse_overlaps(path, members)
     return members
+
+
+def _refuse_overlaps(path: Path, members: tuple[Member, ...]) -> None:
+    ordered = sorted(members, key=lambda member: member.offset)
+    for before, member in itertools.pairwise(ordered):
+        if member.offset < before.offset + before.size:
+            raise BundleError(
+                f"{path} is damaged: member {member.name} begins inside {before.name}",
+                "build, download or copy the bundle again",
+            )
 
 
 @contextlib.contextmanager
@@ -136,6 +148,13 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, file_size: int) 
             f"directory says {name}",
             "build, download or copy the bundle again",
         )
+    local_name = file.read(header[9])
+    if local_name != info.orig_filename.encode("utf-8", "replace") or header[3] != 0:
+        raise BundleError(
+            f"{path} is damaged: its directory says {name}, stored; the member itself "
+            f"{local_name.decode('utf-8', 'replace')!r}, method {header[3]}",
+            "make the bundle again; engines would disagree about which one counts",
+        )
     offset = info.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
     if offset + info.file_size > file_size:
         raise BundleError(
@@ -143,4 +162,4 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, file_size: int) 
             f"file at {file_size}",
             "download or copy it again",
         )
-    return Member(name, offset, info.file_size)
+    return Member(name, offset, info.file_size, crc=info.CRC)

@@ -59,7 +59,7 @@ class ZipWriter:
         size: int,
         alignment: int,
         advance: Callable[[int], None],
-    ) -> None:
+    ) -> int:
         """Append a member of `size` bytes; they begin at the next multiple of `alignment`.
 
         Args:
@@ -68,6 +68,9 @@ class ZipWriter:
             size: Their number.
             alignment: A power of two.
             advance: Is told of bytes done.
+
+        Returns:
+            Their CRC-32.
 
         Raises:
             EOFError: there are fewer bytes.
@@ -85,6 +88,7 @@ class ZipWriter:
             crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             advance(len(chunk))
         self._head(_Entry(name.encode("ascii"), header_at, size, crc), start, alignment)
+        return crc
 
     def close(self) -> None:
         """Write the directory."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgegen.cli.arguments import probability
+from edgegen.cli.arguments import probability, safe_for_terminal
 from edgegen.cli.parameter_arguments import add_parameter_arguments, given_parameters
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(made.as_dict(), indent=2))
         return 0
     for lost in made.not_carried:
-        print(f"note: not carried over: {lost}", file=sys.stderr)
+        said = "note: not carried over: " if arguments.operation == "convert" else "note: "
+        print(safe_for_terminal(f"{said}{lost}"), file=sys.stderr)
     print(made.bundle.path)
     return 0
 

@@ -8,9 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from edgegen.cli.failing import fail
+from edgegen.errors import EdgegenError
+
 EXAMPLES = """examples:
   edgegen diff last-week.task today.task
   edgegen diff model.task model.litertlm --json
+ends with 0 where nothing differs, 1 where something does, 2 for trouble
 """
 
 
@@ -23,11 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the differences; 0 when there are none."""
+    """Print the differences; 0 when there are none, 1 when there are, 2 for trouble."""
     from edgegen.bundle.diff import diff_bundles
     from edgegen.report.render_diff import render_diff
 
-    found = diff_bundles(arguments.first, arguments.second)
+    try:
+        found = diff_bundles(arguments.first, arguments.second)
+    except EdgegenError as error:
+        fail(error.message, error.hint)
+        return 2
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:

@@ -93,6 +93,7 @@ def _settings(inspection: Inspection) -> list[tuple[str, str]]:
     values |= {f"sampler.{name}": value for name, value in values.pop("sampler").items()}
     if inspection.hints is not None:
         values |= asdict(inspection.hints)
+        values |= {"runtime_template": inspection.runtime_template, **inspection.header}
     rows = []
     for name, value in values.items():
         if value or (value == 0 and value is not False):

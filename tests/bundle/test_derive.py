@@ -142,7 +142,7 @@ def test_what_edgegen_has_no_name_for_is_kept(
     from litert_lm_builder.litertlm_builder import DType, Metadata, TfLiteModelType
     from litert_lm_builder.runtime.proto import llm_metadata_pb2
 
-    from edgegen.bundle.litertlm_sections import read_header
+    from edgegen.bundle.litertlm_sections import Item, read_header
     from edgegen.bundle.reading import read_member
 
     message = llm_metadata_pb2.LlmMetadata()
@@ -160,27 +160,40 @@ def test_what_edgegen_has_no_name_for_is_kept(
         .add_system_metadata(Metadata("Authors", "somebody", DType.STRING))
         .add_llm_metadata(str(tmp_path / "llm.pb"))
         .add_sentencepiece_tokenizer(str(tmp_path / "tokenizer.model"))
-        .add_tflite_model(str(fake_tflite), TfLiteModelType.PREFILL_DECODE)
+        .add_tflite_model(
+            str(fake_tflite), TfLiteModelType.PREFILL_DECODE, prefer_activation_type="fp16"
+        )
         .add_tflite_model(str(fake_tflite), TfLiteModelType.AUDIO_FRONTEND)
-        .add_generic_binary_data(str(tmp_path / "extra"))
+        .add_generic_binary_data(
+            str(tmp_path / "extra"),
+            [Metadata("name", "theirs", DType.STRING), Metadata("level", 7, DType.INT32)],
+        )
     )
     with source.open("wb") as file:
         builder.build(file)
 
-    made = edit_bundle(source, tmp_path / "n.litertlm", parameters={"max_tokens": 99}).bundle
+    made = edit_bundle(source, tmp_path / "n.litertlm", parameters={"pad_token": "</s>"}).bundle
 
     told = llm_metadata_pb2.LlmMetadata.FromString(
         read_member(made.path, made.member("METADATA"), 10_000)
     )
-    message.max_num_tokens = 99
+    message.pad_token.token_str = "</s>"
     assert told == message
-    kept = {section.name: section for section in read_header(made.path).sections}
+    header = read_header(made.path)
+    assert header.system["Authors"] == Item("StringValue", "somebody")
+    kept = {section.name: section for section in header.sections}
+    model = kept["TFLiteModel tf_lite_prefill_decode"]
+    assert model.items["prefer_activation_type"] == Item("StringValue", "fp16")
+    theirs = [s for s in header.sections if s.items.get("name") == Item("StringValue", "theirs")]
+    assert [section.items["level"] for section in theirs] == [Item("Int32", 7)]
     assert kept["TFLiteModel tf_lite_audio_frontend"].size == fake_tflite.stat().st_size
     extra = next(m for m in made.members if m.name == "GenericBinaryData" and m.role is None)
     assert read_member(made.path, extra, 100) == b"who knows"
 
     lost = convert_bundle(source, tmp_path / "n.task").not_carried
     assert "the section TFLiteModel {'model_type': 'tf_lite_audio_frontend'}" in lost
+    for name in ("jinja_prompt_template", "channels", "llm_model_type"):
+        assert f"{name} of LlmMetadata" in lost
 
 
 def test_members_of_a_task_that_edgegen_has_no_name_for_are_kept(
@@ -207,3 +220,116 @@ def test_samplers_are_edited_from_nothing(
     source = write_bundle(fake_tflite, tokenizer, plain, tmp_path / "m.task").path
     made = edit_bundle(source, tmp_path / "n.task", parameters={"do_sample": False})
     assert made.bundle.parameters.sampler == Sampler(do_sample=False)
+
+
+def test_fields_of_metadata_that_edgegen_has_no_name_for_are_kept(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    import zipfile
+
+    from edgegen.bundle.reading import read_member
+
+    source = write_bundle(fake_tflite, tokenizer, FULL, tmp_path / "m.task").path
+    unknown = b"\xaa\x06\x03abc"  # field 101, three bytes
+    with zipfile.ZipFile(source) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content + (unknown if name == "METADATA" else b""))
+
+    made = edit_bundle(source, tmp_path / "n.task", parameters={"seed": 2}).bundle
+
+    assert read_member(made.path, made.member("METADATA"), 10_000).endswith(unknown)
+
+
+def test_a_template_can_be_taken_away(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    from edgegen.bundle.llm_metadata import template_of
+
+    source = write_bundle(fake_tflite, tokenizer, FULL, tmp_path / "m.litertlm").path
+    made = edit_bundle(source, tmp_path / "n.litertlm", parameters={"chat_template": "none"}).bundle
+
+    assert made.parameters.chat_template is None
+    assert made.foreign is not None
+    assert template_of(made.foreign.metadata) is None
+
+
+def test_a_new_template_makes_new_prompt_texts(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    source = write_bundle(fake_tflite, tokenizer, FULL, tmp_path / "m.task").path
+    old = dataclasses.replace(
+        FULL,
+        sources=dict.fromkeys([f for f in vars(FULL) if f.startswith("prompt_")], "chat template"),
+    )
+    write_bundle(fake_tflite, tokenizer, old, source, force=True)
+    template = (
+        "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    made = edit_bundle(source, tmp_path / "n.task", parameters={"chat_template": template}).bundle
+
+    assert made.parameters.prompt_prefix_user == "[user]"
+    assert made.parameters.prompt_prefix_model == "[assistant]"
+
+
+def test_who_asks_for_a_temperature_samples(bundle: Path, tmp_path: Path) -> None:
+    greedy = edit_bundle(
+        bundle, tmp_path / f"g{bundle.suffix}", parameters={"do_sample": False}
+    ).bundle.path
+    made = edit_bundle(
+        greedy, tmp_path / f"n{bundle.suffix}", parameters={"temperature": 0.7, "top_k": 40}
+    ).bundle
+    assert made.parameters.sampler.do_sample is True
+
+
+def test_more_tokens_than_the_cache_has_are_refused(demo_task: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        edit_bundle(demo_task, tmp_path / "n.task", parameters={"max_tokens": 513})
+    assert caught.value.message == "max_tokens is 513, but the KV cache has 512 slots"
+
+
+def test_damaged_steps_of_provenance_are_told(bundle: Path, tmp_path: Path) -> None:
+    provenance_path(bundle).write_text('{"derived": 5}')
+    with pytest.raises(BundleError) as caught:
+        edit_bundle(bundle, tmp_path / f"n{bundle.suffix}", parameters={"seed": 1})
+    assert caught.value.message == (
+        f"{provenance_path(bundle)} is damaged: its `derived` is no list"
+    )
+
+
+def test_what_was_found_of_the_source_is_not_said_of_the_edited(
+    bundle: Path, tmp_path: Path
+) -> None:
+    record = {"check": {"text": "old"}, "chat_template": {"same": True}, "recipe": "none"}
+    provenance_path(bundle).write_text(json.dumps(record))
+    made = edit_bundle(
+        bundle, tmp_path / f"n{bundle.suffix}", parameters={"stop_tokens": ("<end_of_turn>",)}
+    )
+
+    found = json.loads(made.provenance.read_text())
+    assert "check" not in found
+    assert found["generation_parameters"]["stop_tokens"] == ["<end_of_turn>"]
+    assert found["derived"][0]["changed"] == ["stop_tokens"]
+    assert found["derived"][0]["found_before"] == {
+        "check": {"text": "old"},
+        "chat_template": {"same": True},
+    }
+
+
+def test_an_edit_does_not_hide_damage(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    source = write_bundle(fake_tflite, tokenizer, FULL, tmp_path / "m.task").path
+    offset, size = open_bundle(source).model_span
+    content = bytearray(source.read_bytes())
+    content[offset + size - 1] ^= 1
+    source.write_bytes(content)
+    for suffix in (".task", ".litertlm"):
+        with pytest.raises(BundleError) as caught:
+            convert_bundle(source, tmp_path / f"n{suffix}")
+        assert caught.value.message.startswith(
+            f"the data at byte {offset} of {source} is damaged: its CRC-32 is "
+        )
+        assert not (tmp_path / f"n{suffix}").exists()

@@ -170,10 +170,14 @@ def test_sampling_and_lengths_are_those_of_the_generation_config(
     }
 
 
-def test_a_top_k_of_0_says_nothing(tokenizer: SentencePieceTokenizer) -> None:
-    found = generation_parameters(checkpoint(PLAIN, {"top_k": 0}), tokenizer)
+def test_a_name_of_half_a_character_is_refused(tokenizer: SentencePieceTokenizer) -> None:
+    with pytest.raises(TokenizerError) as caught:
+        generation_parameters(checkpoint(PLAIN, tokenizer={"eos_token": "\ud800"}), tokenizer)
 
-    assert found.sampler == Sampler()
+    assert caught.value.message == (
+        "tokenizer_config.json: eos_token holds half a character, which UTF-8 cannot write"
+    )
+    assert caught.value.hint == "correct eos_token in tokenizer_config.json"
 
 
 @pytest.mark.parametrize(
@@ -245,130 +249,6 @@ def test_a_given_value_that_cannot_be_is_refused(tokenizer: SentencePieceTokeniz
 def test_an_id_follows_from_its_token(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(TypeError, match="no generation parameter 'start_token_id'"):
         generation_parameters(checkpoint(PLAIN), tokenizer, start_token_id=3)
-
-
-def test_the_template_of_the_tokenizer_config(tokenizer: SentencePieceTokenizer) -> None:
-    config = {
-        "chat_template": "{{ bos_token }}</think>",
-        "bos_token": {"content": "<s>"},
-        "pad_token": None,
-        "image_token": "<end_of_turn>",
-        "add_bos_token": True,
-    }
-    found = generation_parameters(checkpoint(PLAIN, tokenizer=config), tokenizer)
-
-    assert found.chat_template == "{{ bos_token }}</think>"
-    # What the config does not mention is the engine's; what it calls null is not there.
-    assert found.template_tokens == {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "image_token": "<end_of_turn>",
-    }
-    assert found.supports_thinking
-    assert found.sources["chat_template"] == "tokenizer_config.json"
-    assert found.sources["supports_thinking"] == "chat template"
-
-
-SEVERAL = [
-    {"name": "default", "template": "{{ 1 }}"},
-    {"name": "tool_use", "template": "{{ 2 }}"},
-]
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        (None, ("{{ 1 }}", "tokenizer_config.json")),
-        ("tool_use", ("{{ 2 }}", "tokenizer_config.json")),
-        ("rag", ("{{ 3 }}", "additional_chat_templates/rag.jinja")),
-        ("{{ 4 }}", ("{{ 4 }}", "given")),
-        ("none", (None, None)),
-    ],
-)
-def test_one_template_of_several(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path, asked: str | None, expected: Any
-) -> None:
-    (tmp_path / "additional_chat_templates").mkdir()
-    (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("{{ 3 }}")
-    several = checkpoint(PLAIN, tokenizer={"chat_template": SEVERAL}, path=tmp_path)
-
-    found = generation_parameters(several, tokenizer, chat_template=asked)
-
-    assert (found.chat_template, found.sources.get("chat_template")) == expected
-
-
-def test_the_templates_own_file_goes_before_the_config(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path
-) -> None:
-    (tmp_path / "chat_template.jinja").write_text("{{ 5 }}é\n", encoding="utf-8")
-    both = checkpoint(PLAIN, tokenizer={"chat_template": "{{ 1 }}"}, path=tmp_path)
-
-    found = generation_parameters(both, tokenizer)
-
-    assert (found.chat_template, found.sources["chat_template"]) == (
-        "{{ 5 }}é\n",
-        "chat_template.jinja",
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "asked", "message", "hint"),
-    [
-        (
-            SEVERAL,
-            "tool_us",
-            "{path} has no chat template 'tool_us'",
-            "did you mean 'tool_use'? (known: default, none, tool_use)",
-        ),
-        (
-            [{"name": "a", "template": "x"}, {"name": "b", "template": "y"}],
-            None,
-            "{path} has 2 chat templates, but none is the default: a, b",
-            "choose one: --chat-template a",
-        ),
-        (
-            [{"name": "a"}],
-            None,
-            "{path}/tokenizer_config.json has a chat_template that is neither text nor a list of "
-            "names with templates",
-            "take the file that the model was published with, or none: --chat-template none",
-        ),
-        (
-            "x" * 262145,
-            None,
-            "the chat template 'default' in {path}/tokenizer_config.json has 262145 characters, "
-            "expected at most 262144",
-            "this is no template that a model was published with",
-        ),
-    ],
-)
-def test_templates_that_cannot_be_used(
-    tokenizer: SentencePieceTokenizer,
-    tmp_path: Path,
-    value: Any,
-    asked: str | None,
-    message: str,
-    hint: str,
-) -> None:
-    broken = checkpoint(PLAIN, tokenizer={"chat_template": value}, path=tmp_path)
-    with pytest.raises(CheckpointError) as caught:
-        generation_parameters(broken, tokenizer, chat_template=asked)
-
-    assert caught.value.message == message.format(path=tmp_path)
-    assert caught.value.hint == hint
-
-
-def test_a_template_file_that_is_no_text_is_refused(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path
-) -> None:
-    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
-    with pytest.raises(CheckpointError) as caught:
-        generation_parameters(checkpoint(PLAIN, path=tmp_path), tokenizer)
-
-    assert caught.value.message == (
-        f"the chat template {tmp_path / 'chat_template.jinja'} cannot be read: not a text in UTF-8"
-    )
-    assert caught.value.hint == "download or copy it again"
 
 
 @pytest.mark.parametrize(("said", "expected"), [(None, 512), (4096, 512), (300, 300)])

@@ -33,6 +33,7 @@ def test_all_of_a_file_is_read(tmp_path: Path) -> None:
         "enable_bytes_to_unicode_mapping": True,
         "max_tokens": 1024,
         "chat_template": "{{ 'é' }}",
+        "do_sample": False,
         "temperature": 0.0,
         "top_k": 40,
         "seed": 7,
@@ -106,6 +107,18 @@ NAMES = (
             "{folder}/x cannot be read: No such file or directory",
             "check the path",
         ),
+        (
+            "chat_template_file = 'own.toml'",
+            "{path} cannot be the chat template: it is no Jinja template, there is neither {{{{ "
+            "nor {{% in it",
+            "correct chat_template_file",
+        ),
+        (
+            "chat_template = 'chat.jinja'",
+            "{path}: chat_template is 'chat.jinja', which is neither a Jinja template nor a file "
+            "that is there, and the only known name is 'none'",
+            "check the path: --chat-template FILE, or chat_template_file in a TOML file",
+        ),
         ("#" * (1024**2 + 1), "{path} has more than 1048576 bytes", "this is not the right file"),
     ],
 )
@@ -117,6 +130,27 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str, hint
 
     assert caught.value.message == message.format(path=path, folder=tmp_path)
     assert caught.value.hint == hint
+
+
+def test_a_name_is_for_who_looks_it_up(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("chat_template = 'tool_use'")
+
+    found = read_parameters_file(tmp_path / "own.toml", template_names=True)
+
+    assert found == {"chat_template": "tool_use"}
+
+
+def test_a_template_that_is_too_long_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("chat_template_file = 'chat.jinja'")
+    (tmp_path / "chat.jinja").write_text("{{ 1 }}" + "x" * 262144)
+    with pytest.raises(BundleError) as caught:
+        read_parameters_file(tmp_path / "own.toml")
+
+    assert caught.value.message == (
+        f"{tmp_path}/chat.jinja cannot be the chat template: it has 262151 characters, expected at "
+        "most 262144"
+    )
+    assert caught.value.hint == "correct chat_template_file"
 
 
 def test_a_file_that_is_no_text_is_explained(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from edgegen.bundle import GenerationParameters, SentencePieceTokenizer, open_bundle, write_bundle
 from edgegen.bundle.contents import RuntimeHints
 from edgegen.bundle.formats import write_contents
-from edgegen.bundle.litertlm_sections import MAX_HEADER_BYTES, read_header
+from edgegen.bundle.litertlm_sections import MAX_HEADER_BYTES, Items, read_header
 from edgegen.bundle.parameters import Sampler
 from edgegen.errors import BundleError
 from edgegen.files import insert_gap
@@ -283,9 +283,10 @@ def repacked(bundle: Path, change: object) -> Path:
     from litert_lm_builder import litertlm_header_schema_py_generated as schema
     from litert_lm_builder.litertlm_builder import DType, Metadata
 
-    def pairs(items: Mapping[str, object]) -> list[object]:
+    def pairs(items: Items) -> list[object]:
         return [
-            Metadata(key, item, DType.STRING).to_key_value_pair() for key, item in items.items()
+            Metadata(key, item.value, DType.STRING).to_key_value_pair()
+            for key, item in items.items()
         ]
 
     header = read_header(bundle)
@@ -377,6 +378,80 @@ def test_a_missing_section_is_told(bundle: Path, missing: str) -> None:
 
     with pytest.raises(BundleError, match="has no member"):
         open_bundle(repacked(bundle, change))
+
+
+def test_a_section_cannot_name_itself_the_model(bundle: Path) -> None:
+    """Only the kind of a section tells what it is; a name of one's own choice does not."""
+
+    def change(root: object) -> None:
+        objects = root.sectionMetadata.objects  # type: ignore[attr-defined]
+        objects[-1].items[0].value.value = "TF_LITE_PREFILL_DECODE"
+
+    opened = open_bundle(repacked(bundle, change))
+
+    assert opened.model_span[0] == 16384
+    assert [member.role for member in opened.members][-1] is None
+
+
+def test_two_side_sections_are_refused(bundle: Path) -> None:
+    def change(root: object) -> None:
+        objects = root.sectionMetadata.objects  # type: ignore[attr-defined]
+        last = copy.copy(objects[-1])
+        last.beginOffset = last.endOffset
+        objects.append(last)
+
+    with pytest.raises(BundleError) as caught:
+        open_bundle(repacked(bundle, change))
+    assert caught.value.message == (
+        f"{bundle} has several sections that are its EDGEGEN_GENERATION"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("temperature", float("nan"), "temperature is out of range, expected 0 to 100"),
+        ("p", 1.5, "top_p is out of range, expected 0 to 1"),
+        ("k", -3, "top_k is out of range, expected 1 to 2147483647"),
+        ("seed", -5, "seed is out of range, expected 0 to 2147483647"),
+    ],
+)
+def test_samplers_that_cannot_be_are_refused(
+    tokenizer: SentencePieceTokenizer, field: str, value: float, says: str
+) -> None:
+    from litert_lm_builder.runtime.proto import llm_metadata_pb2
+
+    from edgegen.bundle.llm_metadata import parse_llm_metadata
+
+    message = llm_metadata_pb2.LlmMetadata()
+    sampler = message.sampler_params
+    sampler.type, sampler.k, sampler.p, sampler.temperature = sampler.TOP_P, 40, 0.9, 1.0
+    setattr(sampler, field, value)
+    with pytest.raises(BundleError) as caught:
+        parse_llm_metadata(message.SerializeToString(), tokenizer)
+    assert caught.value.message == f"LlmMetadata says what cannot be: {says}"
+
+
+def test_a_model_with_another_name_is_copied(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    before = fake_tflite.read_bytes()
+    (tmp_path / "other").hardlink_to(fake_tflite)
+
+    write_bundle(fake_tflite, tokenizer, FULL, tmp_path / "m.task", consume=True)
+
+    assert (tmp_path / "other").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".task", ".litertlm"])
+def test_what_cannot_be_written_is_found_before_the_model_moves(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer, suffix: str
+) -> None:
+    before = fake_tflite.read_bytes()
+    broken = dataclasses.replace(FULL, system_prompt="x" * 2_000_000)
+    with pytest.raises(BundleError, match="side section"):
+        write_bundle(fake_tflite, tokenizer, broken, tmp_path / f"m{suffix}", consume=True)
+    assert fake_tflite.read_bytes() == before
 
 
 def test_another_file_is_not_a_litertlm(tmp_path: Path) -> None:

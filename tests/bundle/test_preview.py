@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.client
 import json
 import os
@@ -19,7 +18,6 @@ from hypothesis import strategies as st
 from edgegen.bundle import open_bundle
 from edgegen.bundle.preview import (
     PreviewServer,
-    facts,
     open_web_engine,
     preview_server,
     read_facts,
@@ -27,7 +25,7 @@ from edgegen.bundle.preview import (
 )
 from edgegen.bundle.preview.handler import byte_range
 from edgegen.bundle.preview.server import Routes
-from edgegen.errors import BundleError, EdgegenError
+from edgegen.errors import EdgegenError
 from tests.bundle.preview_files import engine_folder
 from tests.processes import wait_for
 
@@ -363,30 +361,13 @@ def test_a_bundle_with_its_page_and_engine(demo_task: Path, tmp_path: Path) -> N
         "<s>",
         list(bundle.parameters.stop_tokens),
     )
+    # What the checkpoint says of sampling; of the length of answers it says nothing.
+    assert told["sampler"] == {"temperature": 0.7, "top_k": 40, "seed": None}
+    assert (told["system_prompt"], told["engine_system_prompt"]) == ("", "")
+    assert told["max_output_tokens"] == 512
     # Nothing inline: the policy would stop it.
     assert b"<style" not in page
     assert b' style="' not in page
     assert b"<script>" not in page
     assert b"http:" not in page.replace(b"http://www.w3.org", b"")
     assert b"https:" not in page
-
-
-def test_a_bundle_of_no_language_model_is_refused(demo_task: Path, monkeypatch) -> None:
-    plain = dataclasses.replace(facts.read_dimensions(open_bundle(demo_task)), kv_cache_len=None)
-    monkeypatch.setattr(facts, "read_dimensions", lambda bundle: plain)
-    with pytest.raises(BundleError) as caught:
-        read_facts(demo_task)
-    assert caught.value.message == (
-        f"the model in {demo_task} has no KV cache, expected one that decodes"
-    )
-
-
-def test_the_other_kind_of_bundle_is_refused(tmp_path: Path) -> None:
-    """The engine would say that it `could not find gpu_artisan .bin file` in it."""
-    path = tmp_path / "model.litertlm"
-    with pytest.raises(BundleError) as caught:
-        read_facts(path)
-    assert caught.value.message == (
-        f"{path} is a .litertlm bundle, MediaPipe's web engine runs .task bundles"
-    )
-    assert caught.value.hint == "make a .task of the same model and preview that"

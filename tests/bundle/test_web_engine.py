@@ -152,6 +152,42 @@ def test_npm_fetches_the_engine_once(
     assert len(registry["asked"]) == asked
 
 
+@pytest.mark.parametrize("damage", ["manifest", "missing", "empty", "other", "no folder"])
+def test_an_engine_that_is_damaged_is_fetched_anew(
+    registry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(web_engine, "INTEGRITY", integrity(registry["archive"]))
+    folder = tmp_path / "cache" / "web-engine-0.10.29"
+    if damage == "no folder":
+        folder.parent.mkdir()
+        folder.write_text("a file")
+    else:
+        engine_folder(folder, **({"name": "left-pad"} if damage == "other" else {}))
+    wasm = folder / "wasm" / "genai_wasm_module_internal.wasm"
+    if damage == "manifest":
+        (folder / "package.json").write_text("{")
+    elif damage == "missing":
+        wasm.unlink()
+    elif damage == "empty":
+        wasm.write_bytes(b"")
+
+    engine = fetch_web_engine(tmp_path / "cache")
+
+    assert open_web_engine(folder) == engine
+    assert wasm.read_bytes() == b"wasm/genai_wasm_module_internal.wasm"
+    assert list((tmp_path / "cache").iterdir()) == [folder]
+
+
+def test_what_is_damaged_stays_while_nothing_better_came(
+    registry: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "web-engine-0.10.29"
+    (folder / "mine").mkdir(parents=True)
+    with pytest.raises(EngineError, match="npm fetched another"):
+        fetch_web_engine(tmp_path / "cache")
+    assert list(folder.iterdir()) == [folder / "mine"]
+
+
 def test_other_bytes_than_the_pinned_are_refused(registry: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(EngineError) as caught:
         fetch_web_engine(tmp_path / "cache")

@@ -122,3 +122,34 @@ def test_a_directory_that_points_nowhere_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(BundleError, match="there is no member at byte 7, where its directory"):
         read_members(path)
+
+
+def test_a_member_that_calls_itself_something_else_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", "ONE")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"ONE", b"OWN", 1))
+    with pytest.raises(BundleError) as caught:
+        read_members(path)
+    assert caught.value.message == (
+        f"{path} is damaged: its directory says ONE, stored; the member itself 'OWN', method 0"
+    )
+
+
+def test_members_over_each_other_are_refused(tmp_path: Path) -> None:
+    inner = archive(tmp_path / "inner.zip", "TWO").read_bytes()
+    inner = inner[: inner.index(b"PK\x01\x02")]
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as whole:
+        whole.writestr("ONE", inner)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path, "a") as whole:
+        info = zipfile.ZipInfo("TWO")
+        info.header_offset = content.index(inner)
+        info.CRC = info.external_attr = 0
+        info.file_size = info.compress_size = len(b"content " * 20)
+        whole.filelist.append(info)
+        whole.NameToInfo["TWO"] = info
+        whole._didModify = True
+    with pytest.raises(BundleError) as caught:
+        read_members(path)
+    assert caught.value.message == f"{path} is damaged: member TWO begins inside ONE"

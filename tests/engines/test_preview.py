@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgegen.bundle import open_bundle, write_bundle
+from edgegen.bundle.derive import edit_bundle
 from tests.engines.browser_page import ENGINE_DIR, BrowserPage, browser_page
 from tests.engines.contrast import assert_contrast
 from tests.engines.mediapipe_web import texts_in_browser
@@ -182,6 +183,59 @@ def test_stop_and_a_second_turn(chat_task: Path) -> None:
         assert page.text(f"{LAST_ANSWER} .sent pre") == second
         counted = len(open_bundle(chat_task).tokenizer.encode(second)) + 1
         assert page.text(f"{LAST_ANSWER} .tokens").startswith(f"Tokens {counted} in, ")
+
+
+STARTING = """() => Object.fromEntries(
+  ['system', 'temperature', 'top-k', 'seed', 'max-tokens'].map(
+    (id) => [id, document.getElementById(id).value]))"""
+
+
+@on_software_gpu
+def test_what_the_bundle_says_is_what_the_page_begins_with(demo_task: Path, tmp_path: Path) -> None:
+    """METADATA's system prompt is put before by the engine: shown, counted, and there once."""
+    said = {"system_prompt": "Two houses.\n", "do_sample": False, "max_output_tokens": 12}
+    bundle = edit_bundle(demo_task, tmp_path / "said.task", parameters=said).bundle
+    with opened(bundle.path) as (page, _):
+        assert page.evaluate(STARTING) == {
+            "system": "",
+            "temperature": "0",
+            "top-k": "1",
+            "seed": "1",
+            "max-tokens": "12",
+        }
+        assert "\u201cTwo houses.\n\u201d" in page.evaluate(
+            "() => document.querySelector('#system-note').textContent"
+        )
+        say(page, "ROMEO:\n")
+        page.wait(MEASURED, 1)
+        assert page.evaluate(
+            f"() => document.querySelector('{LAST_ANSWER} .sent pre').textContent"
+        ) == ("Two houses.\nROMEO:\n")
+        counted = len(bundle.tokenizer.encode("Two houses.\nROMEO:\n")) + 1
+        assert page.text(f"{LAST_ANSWER} .tokens").startswith(f"Tokens {counted} in, ")
+        answer = page.text(f"{LAST_ANSWER} .text")
+        outputs = len(bundle.tokenizer.encode(answer))
+        assert page.text("#context-text") == f"{counted + outputs} of {KV_CACHE_LEN} tokens"
+    whole = ["Two houses.\nROMEO:\n"]
+    (expected,) = texts_in_browser(demo_task, whole, max_tokens=KV_CACHE_LEN, output_tokens=12)
+    assert answer == expected
+
+
+def test_a_system_prompt_with_a_place_begins_in_the_settings(
+    chat_task: Path, tmp_path: Path
+) -> None:
+    said = {"system_prompt": "Two houses.", "temperature": 7.33, "top_k": 2000, "seed": 5}
+    bundle = edit_bundle(chat_task, tmp_path / "said.task", parameters=said).bundle
+    with opened(bundle.path, gpu=False) as (page, _):
+        assert page.evaluate(STARTING) == {
+            "system": "Two houses.",
+            "temperature": "7.33",
+            "top-k": "2000",
+            "seed": "5",
+            "max-tokens": str(KV_CACHE_LEN),
+        }
+        # Whatever a bundle says, a message can be sent with it.
+        assert page.evaluate("() => document.querySelector('#controls').checkValidity()")
 
 
 @on_software_gpu

@@ -11,10 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 
+from edgegen.errors import CheckpointError
+
 # Marks of what is an answer in training data, which say nothing here. Another block stands in for
 # them, so that the space around goes where it went.
-_MARK = re.compile(r"({%[-+]?)\s*(?:end)?generation\s*([-+]?%})")
-_NO_MARK = r"\1 set edgegen_mark = 0 \2"
+_MARKS = ("generation", "endgeneration")
+_NO_MARK = " set edgegen_mark = 0 "
 # Messages with their parts joined to one text. Those with other parts (pictures) stay.
 _TEXTS = (
     "{%- set edgegen = namespace(messages=[]) -%}"
@@ -78,10 +80,12 @@ def adapt_template(
         start_token: What the engine puts first; at the beginning of the text it is left out.
         before_question: What the template writes between an answer's stop token and the next
             question, if it is known.
+
+    Raises:
+        CheckpointError: the template is no Jinja.
     """
-    source = _MARK.sub(_NO_MARK, template)
     # jinja2 drops one newline at the end, and the space before a block at the beginning.
-    source = re.sub(r"\r\n|\r", "\n", source).removesuffix("\n")
+    source = _without_marks(re.sub(r"\r\n|\r", "\n", template)).removesuffix("\n")
     source = re.sub(r"\A[ \t]+(?={%(?!\+)|{#(?!\+))", "", source)
     settings = {
         **{name: value for name, value in variables.items() if name in template},
@@ -94,3 +98,29 @@ def adapt_template(
         if name.isidentifier()
     )
     return f"{prelude}{_TEXTS}{_ASK}{_BEGIN}{_NOTHING}{source}{_NOTHING}{_END}"
+
+
+def _without_marks(source: str) -> str:
+    """Replace the marks, but not what looks like them in raw text, texts and comments."""
+    if not any(mark in source for mark in _MARKS):
+        return source
+    import jinja2
+
+    kept, position, block = "", 0, False
+    try:
+        tokens = jinja2.Environment(keep_trailing_newline=True).lexer.tokeniter(source, None)
+        for _, kind, value in tokens:
+            # Space that a sign cuts off is in no token.
+            start = source.index(value, position)
+            end = start + len(value)
+            marked = block and kind == "name" and value in _MARKS
+            kept += source[position:start] + (_NO_MARK if marked else value)
+            position = end
+            # The name of a block is what comes first in it.
+            block = kind == "block_begin" or (block and kind == "whitespace")
+    except jinja2.TemplateSyntaxError as error:
+        raise CheckpointError(
+            f"the chat template cannot be used: line {error.lineno}: {error.message}",
+            "take the template that the model was published with, or none: --chat-template none",
+        ) from None
+    return kept + source[position:]

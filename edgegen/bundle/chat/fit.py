@@ -34,6 +34,8 @@ _SHOWN_CHARACTERS = 60
 _SYSTEM_CLASS = "a system prompt"
 _GEMMA = "<start_of_turn>"
 
+TEMPLATE_SOURCE = "chat template"  # what `sources` says of texts that were derived
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -117,6 +119,45 @@ class TemplateFit:
         return {**asdict(self), "accepted": self.accepted}
 
 
+def with_new_template(
+    parameters: GenerationParameters,
+) -> tuple[GenerationParameters, TemplateFit | None]:
+    """Return the parameters with prompt texts of their template, which has just been changed.
+
+    What was derived from the old one (`sources` says so) is derived anew, the system prompt and
+    whether the model thinks included. What was given stays; where all was given, nothing is
+    derived. Without a template the derived texts are dropped. There is no fit where nothing is
+    derived; where there is one, it is of the texts that the template alone makes.
+
+    Raises:
+        BundleError: prefixes and suffixes cannot express the template.
+        CheckpointError: the template is no Jinja, or takes too much time or memory.
+    """
+    fields = (*PROMPT_FIELDS, "system_prompt", "supports_thinking")
+    derived = [n for n in fields if parameters.sources.get(n) == TEMPLATE_SOURCE]
+    sources = {name: at for name, at in parameters.sources.items() if name not in derived}
+    dropped: dict[str, Any] = {name: "" for name in derived if name != "supports_thinking"}
+    thinking = parameters.supports_thinking and "supports_thinking" not in derived
+    template = parameters.chat_template
+    if not thinking and "supports_thinking" not in sources and template and thinks(template):
+        thinking, sources["supports_thinking"] = True, TEMPLATE_SOURCE
+    bare = replace(parameters, **dropped, supports_thinking=thinking, sources=sources)
+    given: dict[str, Any] = {
+        name: getattr(bare, name)
+        for name in PROMPT_FIELDS
+        if name not in derived and (getattr(bare, name) or name in sources)
+    }
+    if template is None or not any(name not in given for name in PROMPT_FIELDS):
+        return bare, None
+    if bare.has_prompt_texts and not any(name in derived for name in PROMPT_FIELDS):
+        return bare, None
+    blank: dict[str, Any] = dict.fromkeys(PROMPT_FIELDS, "")
+    made, fit = with_prompt_texts(replace(bare, **blank))
+    told = {name: at for name, at in made.sources.items() if name not in given}
+    kept = {name: at for name, at in sources.items() if name in given}
+    return replace(made, **given, sources={**told, **kept}), fit
+
+
 def fit_template(parameters: GenerationParameters) -> TemplateFit:
     """Derive prefixes and suffixes from the parameters' chat template, and prove them.
 
@@ -187,9 +228,9 @@ def with_prompt_texts(
             "give prompt_prefix_user and so on in a TOML file, do without: --chat-template none, "
             "or make a .litertlm, which carries the template itself",
         )
-    sources = {**parameters.sources, **dict.fromkeys(PROMPT_FIELDS, "chat template")}
+    sources = {**parameters.sources, **dict.fromkeys(PROMPT_FIELDS, TEMPLATE_SOURCE)}
     if fit.system_prompt != parameters.system_prompt:
-        sources["system_prompt"] = "chat template"
+        sources["system_prompt"] = TEMPLATE_SOURCE
     texts: dict[str, Any] = {**fit.texts, "system_prompt": fit.system_prompt}
     return replace(parameters, **texts, sources=sources), fit
 

@@ -17,7 +17,7 @@ from edgegen.bundle.chat.adapter import adapt_template
 from edgegen.bundle.chat.affixes import PROBES, derive, without_start
 from edgegen.bundle.chat.conversations import CLASSES, THINKING, USER, Conversation, talk
 from edgegen.bundle.chat.fit import around_difference
-from edgegen.bundle.chat.rendering import render_template
+from edgegen.bundle.chat.rendering import Rendering, render_template
 from edgegen.bundle.chat_files import thinks
 from edgegen.bundle.parameters import GenerationParameters
 from edgegen.errors import EngineError
@@ -29,6 +29,7 @@ _START_CHILD = (
 )
 _MAX_ANSWER_BYTES = 64 * 1024**2
 _NEXT = "Zq3xc"
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ def check_runtime_template(
 ) -> RuntimeFit:
     """Compare LiteRT-LM's renderings with transformers' on the conversations of `fit_template`.
 
+    A template that writes nothing of what is said is no chat template: then none counts as exact,
+    and the engine is not asked.
+
     Args:
         parameters: They have the chat template.
         bundle: Any bundle that LiteRT-LM opens; the template need not be in it.
@@ -102,6 +106,10 @@ def check_runtime_template(
     # The runtime tells the day by UTC. At midnight this may fail once.
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat()
     wanted = render_template(original, conversations, parameters.template_tokens, now=now)
+    unheard = _unheard(conversations, wanted)
+    if unheard:
+        # The engine may well make the same of it.
+        return RuntimeFit(len(conversations), 0, None, unheard)
     answer = _ask(tried, conversations, Path(bundle), timeout_s)
     exact, first = 0, ""
     for conversation, want, got in zip(conversations, wanted, answer["renderings"], strict=True):
@@ -121,6 +129,17 @@ def check_runtime_template(
             asked = "the second question of a chat"
             first = _difference(asked, f"{expected}{_NEXT}{ending}", None, answer["next"])
     return RuntimeFit(len(conversations), exact, next_turn, first)
+
+
+def _unheard(conversations: Sequence[Conversation], wanted: Sequence[Rendering]) -> str:
+    """Say so if no question is in what the template makes of it."""
+    for conversation, rendering in zip(conversations, wanted, strict=True):
+        asked = conversation.turns[-1][1].strip()
+        if asked and rendering.text is not None and asked in rendering.text:
+            return ""
+    made, refusal = wanted[0].text, wanted[0].error
+    what = f"is refused: {refusal}" if made is None else f"becomes {made[:_SHOWN_CHARACTERS]!r}"
+    return f"the template writes nothing of what is said: ({conversations[0]}) {what}"
 
 
 def _conversations(template: str) -> list[Conversation]:

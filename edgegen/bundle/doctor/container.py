@@ -34,22 +34,13 @@ _REFUSALS = {
 
 
 def container(subject: Subject) -> Iterator[Remark]:
-    """The file opens: directory, names, sizes, members that engines need, none over another."""
+    """The file opens: directory, names, sizes, members that engines need."""
     try:
         bundle = subject.bundle
     except BundleError as error:
         said = [text for words, text in _REFUSALS.items() if words in error.message]
         yield failed("; ".join((error.message, *said)), error.hint)
         return
-    end, before = 0, "the beginning"
-    for member in sorted(bundle.members, key=lambda member: member.offset):
-        if member.offset < end:
-            yield failed(
-                f"member {member.name} begins at byte {member.offset}, inside {before}",
-                "make the bundle again; it is damaged or was made to do harm",
-            )
-            return
-        end, before = member.offset + member.size, f"member {member.name}"
     size = subject.path.stat().st_size
     names = ", ".join(member.name for member in bundle.members)
     yield passed(f"a .{bundle.format} of {size / MIB:.1f} MiB with {names}")

@@ -8,8 +8,14 @@ from typing import Any
 
 from edgegen import __version__
 from edgegen.bundle import open_bundle
+from edgegen.bundle.contents import Bundle
 from edgegen.bundle.dimensions import read_dimensions
+from edgegen.bundle.metadata import parse_metadata
+from edgegen.bundle.parameters import Sampler
 from edgegen.bundle.preview.web_engine import WebEngine
+from edgegen.bundle.reading import read_member
+from edgegen.bundle.task import MAX_METADATA_BYTES
+from edgegen.contract import TASK_METADATA
 from edgegen.errors import BundleError
 
 ROLES = ("system", "user", "model")
@@ -29,6 +35,12 @@ class BundleFacts:
         start_token: Piece that the engine puts before every prompt; may be empty.
         stop_tokens: Pieces, any of which ends the answer.
         template: For each of `ROLES` the text before and after what it says.
+        system_prompt: What the model is told first, without prefix and suffix; may be empty.
+        engine_system_prompt: What of it is in METADATA itself, where MediaPipe's engine finds it:
+            it puts that before every prompt as it is. Empty, or the same as `system_prompt`.
+        sampler: `temperature`, `top_k` and `seed` to begin with; those that nobody said are
+            `None`. The engine has no `top_p`.
+        max_output_tokens: Tokens of an answer to begin with, at most `kv_cache_len`.
     """
 
     path: Path
@@ -40,6 +52,10 @@ class BundleFacts:
     start_token: str
     stop_tokens: tuple[str, ...]
     template: dict[str, tuple[str, str]]
+    system_prompt: str
+    engine_system_prompt: str
+    sampler: dict[str, float | int | None]
+    max_output_tokens: int
 
     def for_page(self, engine: WebEngine) -> dict[str, Any]:
         """Return what the page reads, as values that JSON knows; without the folder's name."""
@@ -87,4 +103,21 @@ def read_facts(path: str | Path) -> BundleFacts:
             )
             for role in ROLES
         },
+        system_prompt=parameters.system_prompt,
+        engine_system_prompt=_engine_system_prompt(bundle),
+        sampler=_sampler(parameters.sampler),
+        max_output_tokens=min(
+            parameters.max_output_tokens or dimensions.kv_cache_len, dimensions.kv_cache_len
+        ),
     )
+
+
+def _engine_system_prompt(bundle: Bundle) -> str:
+    data = read_member(bundle.path, bundle.member(TASK_METADATA), MAX_METADATA_BYTES)
+    return parse_metadata(data).system_prompt
+
+
+def _sampler(said: Sampler) -> dict[str, float | int | None]:
+    if said.do_sample is False or said.temperature == 0:
+        return {"temperature": 0.0, "top_k": 1, "seed": said.seed}
+    return {"temperature": said.temperature, "top_k": said.top_k, "seed": said.seed}

@@ -7,6 +7,7 @@ registry to ask and how; which bytes are the right ones is decided here.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import shutil
@@ -72,7 +73,8 @@ def open_web_engine(folder: str | Path) -> WebEngine:
         raise EngineError(f"{manifest} is not a package's manifest: {error}", _FETCH) from error
     if name != PACKAGE or not isinstance(version, str):
         raise EngineError(f"{source} holds the package {name!r}, expected {PACKAGE}", _FETCH)
-    missing = [file for file in FILES if not (source / file).is_file()]
+    # A machine that went down while they were written leaves empty ones.
+    missing = [name for name in FILES if not _has_content(source / name)]
     if missing:
         raise EngineError(f"the web engine in {source} lacks {', '.join(missing)}", _FETCH)
     return WebEngine(source.resolve(), version)
@@ -84,7 +86,7 @@ def cached_folder(cache: Path) -> Path:
 
 
 def fetch_web_engine(cache: Path, *, npm: str = "npm", timeout_s: float = 600) -> WebEngine:
-    """Fetch the engine with npm, unless it is there already.
+    """Fetch the engine with npm, unless it is there already; one that is damaged is replaced.
 
     npm asks the registry that it is configured for. Nothing of the package is run, and only
     bytes of the pinned hash are unpacked. The folder appears when it is complete.
@@ -99,7 +101,7 @@ def fetch_web_engine(cache: Path, *, npm: str = "npm", timeout_s: float = 600) -
         OutputError: the disk refused.
     """
     target = cached_folder(cache)
-    if target.is_dir():
+    with contextlib.suppress(EngineError):
         return open_web_engine(target)
     with disk_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,7 @@ def fetch_web_engine(cache: Path, *, npm: str = "npm", timeout_s: float = 600) -
                 _check(file)
                 _unpack(file, unpacked)
             open_web_engine(unpacked)
+            _remove_damaged(target, Path(temporary) / "damaged")
             _publish(unpacked, target)
     return open_web_engine(target)
 
@@ -182,6 +185,19 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with source, path.open("wb") as output:
                 shutil.copyfileobj(source, output)
+
+
+def _remove_damaged(target: Path, aside: Path) -> None:
+    """Take away what cannot be opened; whoever uses it meanwhile would fail anyway."""
+    with contextlib.suppress(EngineError):
+        open_web_engine(target)  # someone else has fetched it by now
+        return
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(aside)
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _publish(unpacked: Path, target: Path) -> None:

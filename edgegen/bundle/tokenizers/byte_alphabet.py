@@ -57,6 +57,13 @@ def detached(data: bytes) -> str:
     return "".join([chr(_PRIVATE + byte) for byte in data])
 
 
+def plain_bytes(text: str) -> bytes:
+    """Return the bytes that `plain_characters` and `detached` wrote."""
+    return b"".join(
+        bytes([ord(c) - _PRIVATE]) if 0 <= ord(c) - _PRIVATE < 0x100 else c.encode() for c in text
+    )
+
+
 def byte_rules(missing: Iterable[int] = ()) -> dict[bytes, bytes]:
     """Return the charsmap rules from text to `plain_characters`.
 

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 # SentencePiece keeps this many matches of one place on its stack and looks no further.
 MAX_NESTED_KEYS = 32
 
+# The largest ones, of compatibility forms, have a quarter of a megabyte.
+MAX_CHARSMAP_BYTES = 4 * 1024**2
+
 _LEAF, _HAS_LEAF, _EXTENDED = 1 << 31, 1 << 8, 1 << 9
 
 
@@ -37,6 +40,43 @@ def compile_charsmap(rules: Mapping[bytes, bytes]) -> bytes:
     units = _double_array({key: places[value] for key, value in rules.items()})
     trie = units.tobytes()
     return struct.pack("<I", len(trie)) + trie + bytes(texts)
+
+
+def charsmap_fault(data: bytes) -> str | None:
+    """Say what a charsmap is instead of one, or `None` if any text can be looked up in it.
+
+    Libraries go from unit to unit without looking where the array ends. So every unit must lead
+    to units of the array, and every value to the beginning of a character.
+    """
+    if not data:
+        return None
+    if len(data) > MAX_CHARSMAP_BYTES:
+        return f"{len(data)} bytes, more than {MAX_CHARSMAP_BYTES}"
+    size = int.from_bytes(data[:4], "little")
+    if len(data) < 4 or not size or size % 1024 or len(data) < 4 + size:
+        return f"{len(data)} bytes with a trie of {size}"
+    texts = data[4 + size :]
+    if texts[-1:] != b"\0" or not _is_text(texts):
+        return "a trie without the texts that it leads to"
+    units = array("I", data[4 : 4 + size])
+    for place, unit in enumerate(units):
+        if unit & _LEAF:
+            value = unit ^ _LEAF
+            sound = value < len(texts) and texts[value] & 0xC0 != 0x80
+        else:
+            base = place ^ unit >> 10 << ((unit & _EXTENDED) >> 6)
+            sound = base | 255 < len(units) and not (unit & _HAS_LEAF and units[base] < _LEAF)
+        if not sound:
+            return f"a trie whose unit {place} leads out of it"
+    return None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _double_array(values: Mapping[bytes, int]) -> array[int]:

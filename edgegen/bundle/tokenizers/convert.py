@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgegen.bundle.tokenizers.byte_alphabet import gpt2_bytes, gpt2_characters, spell
+from edgegen.bundle.tokenizers.byte_alphabet import (
+    gpt2_bytes,
+    gpt2_characters,
+    plain_bytes,
+    spell,
+)
 from edgegen.bundle.tokenizers.byte_level_model import byte_level_model
 from edgegen.bundle.tokenizers.gate import GateReport, compare, require
-from edgegen.bundle.tokenizers.hugging_face import HfTokenizer, open_hf_tokenizer
+from edgegen.bundle.tokenizers.hugging_face import (
+    HfTokenizer,
+    library_failures,
+    open_hf_tokenizer,
+)
 from edgegen.bundle.tokenizers.metaspace import bpe_model, unigram_model
 from edgegen.bundle.tokenizers.tokenizer_json import TokenizerJson
 from edgegen.errors import TokenizerError, did_you_mean
@@ -102,13 +111,15 @@ def try_convert(
         original = source if isinstance(source, HfTokenizer) else open_hf_tokenizer(source)
         size = max(original.vocab_size, vocab_size or 0)
         mapped = engine == MEDIAPIPE and is_byte_level(original.file)
-        proto = _model(original, size, mapped)
+        with library_failures(original.path):
+            proto = _model(original, size, mapped)
         tokenizer = SentencePieceTokenizer(original.path, proto)
         advance(1)
         report = compare(
             original,
             _Mapped(tokenizer) if mapped else tokenizer,
             vocabulary=sorted({*original.file.vocab.values(), *_added_ids(original.file)}),
+            id_bytes=_id_bytes(original, tokenizer, mapped),
             added_tokens=[token.content for token in original.file.added_tokens],
             max_mismatch_rate=max_mismatch_rate,
         )
@@ -144,6 +155,33 @@ def _added_ids(file: TokenizerJson) -> set[int]:
     return {token.id for token in file.added_tokens}
 
 
+def _id_bytes(
+    original: HfTokenizer, converted: SentencePieceTokenizer, mapped: bool
+) -> Callable[[int], tuple[bytes, bytes]]:
+    """Return what tells the bytes of an id, in the original and as its piece spells them."""
+    added = _added_ids(original.file)
+    spelled = is_byte_level(original.file)
+
+    def tell(number: int) -> tuple[bytes, bytes]:
+        piece, byte = converted.id_piece(number), converted.id_byte(number)
+        if byte is not None:
+            found = bytes([byte])
+        elif mapped:
+            found = _from_gpt2(piece)
+        elif spelled and number not in added:
+            found = plain_bytes(piece)
+        else:
+            found = piece.encode()
+        return original.id_bytes(number), found
+
+    return tell
+
+
+def _from_gpt2(text: str) -> bytes:
+    table = gpt2_bytes()
+    return b"".join(bytes([table[c]]) if c in table else c.encode() for c in text)
+
+
 class _Mapped:
     """A tokenizer behind MediaPipe's own mapping between bytes and characters."""
 
@@ -155,6 +193,5 @@ class _Mapped:
         return self._tokenizer.encode_batch([spell(text.encode(), table) for text in texts])
 
     def decode_batch(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        table = gpt2_bytes()
         texts = self._tokenizer.decode_batch(ids)
-        return [bytes(table[c] for c in text).decode(errors="replace") for text in texts]
+        return [_from_gpt2(text).decode(errors="replace") for text in texts]

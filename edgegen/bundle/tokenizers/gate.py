@@ -47,8 +47,9 @@ class ClassResult:
         name: `vocabulary`, `added tokens`, or a class of `corpus.class_names`.
         texts: How many were compared.
         encode_mismatches: Texts with other ids.
-        decode_mismatches: Ids with another text; the ids are the original's.
+        decode_mismatches: Ids with another text, or other bytes; the ids are the original's.
         example: The shortest text with other ids, else with another text.
+        not_compared: Ids that are no text, and whose bytes are not known.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ClassResult:
     encode_mismatches: int
     decode_mismatches: int
     example: Mismatch | None = None
+    not_compared: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class GateReport:
     def texts(self) -> int:
         """How many texts were compared."""
         return sum(result.texts for result in self.classes)
+
+    @property
+    def not_compared(self) -> int:
+        """How many ids could not be compared; they are not among the texts."""
+        return sum(result.not_compared for result in self.classes)
 
     @property
     def mismatches(self) -> int:
@@ -99,6 +106,7 @@ class GateReport:
         """Return the report for provenance and `--json`."""
         return {
             "texts": self.texts,
+            "not_compared": self.not_compared,
             "mismatches": self.mismatches,
             "mismatch_rate": self.mismatch_rate,
             "max_mismatch_rate": self.max_mismatch_rate,
@@ -106,6 +114,7 @@ class GateReport:
             "classes": {
                 r.name: {
                     "texts": r.texts,
+                    "not_compared": r.not_compared,
                     "encode_mismatches": r.encode_mismatches,
                     "decode_mismatches": r.decode_mismatches,
                     "example": None if r.example is None else dict(vars(r.example)),
@@ -120,6 +129,7 @@ def compare(
     converted: Tokenizer,
     *,
     vocabulary: Iterable[int],
+    id_bytes: Callable[[int], tuple[bytes, bytes]] | None = None,
     added_tokens: Iterable[str] = (),
     lines: Iterable[tuple[str, str]] | None = None,
     max_mismatch_rate: float = 0.0,
@@ -130,6 +140,9 @@ def compare(
         original: The one that is right.
         converted: The one in question.
         vocabulary: Ids to decode one by one; the text is encoded again where it is text.
+        id_bytes: Tells what the original and the conversion spell an id with. Part of a character
+            is no text, and libraries show it as U+FFFD whatever it is, so its bytes are
+            compared. Without this, such ids count as not compared.
         added_tokens: Their texts, which are tried alone and inside sentences.
         lines: (class, text) pairs; the built-in corpus if not given.
         max_mismatch_rate: What the report is to let pass.
@@ -139,19 +152,24 @@ def compare(
     tallies: dict[str, _Tally] = {VOCABULARY: _Tally()}
     for ids in _batches(vocabulary):
         texts = original.decode_batch([[i] for i in ids])
-        # Part of a character is no text: it is compared in the texts that hold all of it.
         whole = [(i, text) for i, text in zip(ids, texts, strict=True) if _REPLACEMENT not in text]
         tally = tallies[VOCABULARY]
-        tally.texts += len(ids) - len(whole)
         tally.encoded(original, converted, [text for _, text in whole])
-        tally.decoded(original, converted, [[i] for i, _ in whole])
+        other = tally.decoded(original, converted, [[i] for i, _ in whole])
+        if id_bytes is None:
+            tally.not_compared += len(ids) - len(whole)
+        else:
+            tally.texts += len(ids) - len(whole)
+            tally.spelled(id_bytes, [i for i in ids if (i,) not in other])
     named = ((ADDED_TOKENS, text) for token in added_tokens for text in _around(token))
     for batch in _batches(named):
         _both_ways(tallies, original, converted, batch)
     for batch in _batches(corpus_lines() if lines is None else lines):
         _both_ways(tallies, original, converted, batch)
     results = (
-        ClassResult(name, t.texts, t.encode_mismatches, t.decode_mismatches, t.example)
+        ClassResult(
+            name, t.texts, t.encode_mismatches, t.decode_mismatches, t.example, t.not_compared
+        )
         for name, t in tallies.items()
     )
     return GateReport(tuple(results), max_mismatch_rate)
@@ -166,7 +184,10 @@ def require(report: GateReport, source: object) -> None:
     """
     if report.passed:
         return
-    worst = max(report.classes, key=lambda r: (r.encode_mismatches + r.decode_mismatches) / r.texts)
+    worst = max(
+        (r for r in report.classes if r.texts),
+        key=lambda r: (r.encode_mismatches + r.decode_mismatches) / r.texts,
+    )
     example = worst.example
     shown = (
         ""
@@ -191,6 +212,7 @@ class _Tally:
     encode_mismatches: int = 0
     decode_mismatches: int = 0
     example: Mismatch | None = None
+    not_compared: int = 0
 
     def encoded(self, original: Tokenizer, converted: Tokenizer, texts: list[str]) -> list[Any]:
         self.texts += len(texts)
@@ -202,12 +224,25 @@ class _Tally:
                 self._keep(Mismatch(text, right, ids))
         return expected
 
-    def decoded(self, original: Tokenizer, converted: Tokenizer, ids: list[list[int]]) -> None:
+    def decoded(
+        self, original: Tokenizer, converted: Tokenizer, ids: list[list[int]]
+    ) -> set[tuple[int, ...]]:
+        """Compare the texts of lists of ids, and return those that differ."""
         expected = original.decode_batch(ids)
-        for right, text in zip(expected, converted.decode_batch(ids), strict=True):
+        other = set()
+        for right, text, row in zip(expected, converted.decode_batch(ids), ids, strict=True):
             if right != text:
                 self.decode_mismatches += 1
                 self._keep(Mismatch(right, right, text))
+                other.add(tuple(row))
+        return other
+
+    def spelled(self, id_bytes: Callable[[int], tuple[bytes, bytes]], ids: list[int]) -> None:
+        """Compare the bytes of single ids."""
+        for right, data in map(id_bytes, ids):
+            if right != data:
+                self.decode_mismatches += 1
+                self._keep(Mismatch(_spelling(right), _spelling(right), _spelling(data)))
 
     def _keep(self, mismatch: Mismatch) -> None:
         of_ids = isinstance(mismatch.found, list)
@@ -229,6 +264,11 @@ def _both_ways(
         tally = tallies.setdefault(name, _Tally())
         ids = tally.encoded(original, converted, [text for n, text in batch if n == name])
         tally.decoded(original, converted, ids)
+
+
+def _spelling(data: bytes) -> str:
+    """Write bytes so that those that are no text can be told apart."""
+    return data.decode(errors="backslashreplace")
 
 
 def _around(token: str) -> Iterator[str]:

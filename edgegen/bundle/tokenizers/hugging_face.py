@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.tokenizers.byte_alphabet import token_bytes
 from edgegen.bundle.tokenizers.tokenizer_json import TokenizerJson, read_tokenizer_json
 from edgegen.errors import TokenizerError
+
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+
+
+@contextlib.contextmanager
+def library_failures(path: Path) -> Iterator[None]:
+    """Turn what the tokenizers library raises into `TokenizerError`.
+
+    Its errors are bare `Exception`s, and its panics are none: they derive from `BaseException`.
+    All else passes, since it is not the library's.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and not _is_panic(error):
+            raise
+        raise TokenizerError(
+            f"the tokenizers library fails with {path}: {error}; expected a tokenizer that takes "
+            "any text",
+            "download the file again, or save the tokenizer again with the library's current "
+            "version",
+        ) from error
+
+
+def _is_panic(error: BaseException) -> bool:
+    # Its class belongs to a module that cannot be imported.
+    return type(error).__name__ == "PanicException"
 
 
 @dataclass(frozen=True)
@@ -44,7 +74,9 @@ class HfTokenizer:
             ) from error
         try:
             tokenizer = tokenizers.Tokenizer.from_str(self.file.text)
-        except Exception as error:  # the library raises nothing narrower
+        except BaseException as error:  # the library raises nothing narrower
+            if not isinstance(error, Exception) and not _is_panic(error):
+                raise
             raise TokenizerError(
                 f"{self.path} is not a tokenizer that the tokenizers library reads: {error}",
                 "save it again with the library's current version",
@@ -72,9 +104,18 @@ class HfTokenizer:
             return model
         import tokenizers
 
-        return tokenizers.models.BPE(
-            vocab=dict(self.file.vocab), merges=list(self.file.merges), ignore_merges=False
-        )
+        with library_failures(self.path):
+            return tokenizers.models.BPE(
+                vocab=dict(self.file.vocab), merges=list(self.file.merges), ignore_merges=False
+            )
+
+    @cached_property
+    def _added(self) -> dict[int, str]:
+        return {token.id: token.content for token in self.file.added_tokens}
+
+    @cached_property
+    def _decoders(self) -> set[str]:
+        return {str(part["type"]) for part in self.file.decoders}
 
     @property
     def vocab_size(self) -> int:
@@ -83,7 +124,9 @@ class HfTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, without start or stop tokens."""
-        return list(self.library.encode(text, add_special_tokens=False).ids)
+        library = self.library
+        with library_failures(self.path):
+            return list(library.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`; special tokens give nothing.
@@ -93,16 +136,37 @@ class HfTokenizer:
         """
         for i in ids:
             self._check_id(i)
-        return str(self.library.decode(list(ids), skip_special_tokens=True))
+        with library_failures(self.path):
+            return str(self.library.decode(list(ids), skip_special_tokens=True))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without start or stop tokens."""
-        found = self.library.encode_batch_fast(list(texts), add_special_tokens=False)
+        library = self.library
+        with library_failures(self.path):
+            found = library.encode_batch_fast(list(texts), add_special_tokens=False)
         return [list(encoding.ids) for encoding in found]
 
     def decode_batch(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Return the text of each list of ids, special tokens included."""
-        return list(self.library.decode_batch([list(i) for i in ids], skip_special_tokens=False))
+        library = self.library
+        with library_failures(self.path):
+            return list(library.decode_batch([list(i) for i in ids], skip_special_tokens=False))
+
+    def id_bytes(self, token_id: int) -> bytes:
+        """Return the bytes that a token adds to text, which need not be whole characters.
+
+        Blanks are U+2581 where the file spells them so.
+
+        Raises:
+            TokenizerError: the id is not in the vocabulary.
+        """
+        if token_id in self._added:
+            return self._added[token_id].encode()
+        token = self.id_piece(token_id)
+        data = token_bytes(token) if "ByteLevel" in self._decoders else None
+        if data is None and "ByteFallback" in self._decoders and (byte := _BYTE.fullmatch(token)):
+            data = bytes.fromhex(byte[1])
+        return token.encode() if data is None else data
 
     def piece_id(self, piece: str) -> int | None:
         """Return the id of exactly this token, or `None` if there is no such token."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,7 +73,7 @@ def _model(
         pieces[number] = Piece(token, scores[token], kind)
     for added in file.added_tokens:
         pieces[added.id] = Piece(added.content, 0.0, PieceType.USER_DEFINED)
-    if unknown is None or fallback:
+    if unknown is None or unknown not in file.vocab or fallback:
         # With a piece for every byte nothing is unknown, and the token's name may stand in text.
         pieces.append(Piece(NO_PIECE, 0.0, PieceType.UNKNOWN))
     else:
@@ -100,7 +99,7 @@ def _normalizer(file: TokenizerJson) -> Normalizer:
         elif kind == "Strip" and part.get("strip_right"):
             strip = True  # SentencePiece does both or none; the gate tells whether it matters
         elif kind == "Precompiled":
-            charsmap = _precompiled(file, part)
+            charsmap = base64.b64decode(part["precompiled_charsmap"])
         elif kind == "NFC":
             from edgegen.bundle.tokenizers.unicode_forms import nfc_rules
 
@@ -128,16 +127,6 @@ def _normalizer(file: TokenizerJson) -> Normalizer:
 
 def _is(part: Mapping[str, Any], pattern: Mapping[str, str], *contents: str) -> bool:
     return part.get("pattern") == pattern and part.get("content") in contents
-
-
-def _precompiled(file: TokenizerJson, part: Mapping[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(part.get("precompiled_charsmap") or "", validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise TokenizerError(
-            f"{file.path} has a Precompiled normalizer that is not base64: {error}",
-            "download or copy the file again",
-        ) from error
 
 
 def _refuse(file: TokenizerJson, where: str, found: Any, expected: str) -> None:

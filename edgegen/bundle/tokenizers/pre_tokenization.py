@@ -45,19 +45,19 @@ def find_cuts(tokenizer: Any) -> Cuts:
         found = tokenizer.pre_tokenizer.pre_tokenize_str(text)
         return [text[start:stop] for _, (start, stop) in found]
 
-    digits = max(map(len, parts("1234567")))
+    digits = max(map(len, parts("1234567")), default=0)
     endings = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
     return Cuts(
         digits=0 if digits == 7 else digits,
         joins_symbol=parts("(ab") == ["(ab"],
         takes_newlines=parts("(\n") == ["(\n"],
-        lone_numbers=parts("a ½")[-1] == "½",
+        lone_numbers=parts("a ½")[-1:] == ["½"],
         contractions=frozenset(e for e in endings if parts(f"x{e}zz") == ["x", e, "zz"]),
         any_case=parts("x'Szz") == ["x", "'S", "zz"],
         held_back=frozenset(
             (space, name)
             for space in COMMON_SPACES
             for name, probe in _PROBES.items()
-            if parts(space * 2 + probe)[0] == space
+            if parts(space * 2 + probe)[:1] == [space]
         ),
     )

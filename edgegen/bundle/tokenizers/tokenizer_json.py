@@ -6,18 +6,30 @@ turns damage into errors, and hands out the parts that a conversion looks at.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.tokenizers.charsmap import charsmap_fault
 from edgegen.errors import TokenizerError
 
 FILE_NAME = "tokenizer.json"
-# The largest published ones (262 k tokens) have 33 MB.
-MAX_BYTES = 256 * 1024**2
+# The largest published ones (262 k tokens, 515 k merges) have 33 MB and, by estimate, 0.5 million lists
+# and objects and 1.3 million commas. JSON takes up to 30 times its size when read, so all count.
+MAX_BYTES = 48 * 1024**2
+MAX_CONTAINERS = 1_500_000
+MAX_COMMAS = 2_000_000
 MAX_TOKENS = 2_000_000
+# Both readers keep scores in 32 bits.
+MAX_SCORE = 3.4e38
+# Half of a character that UTF-16 writes in two; JSON alone can spell it.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _DAMAGED = "download or copy the file again; Git LFS pointers and cut-off downloads look like this"
 
@@ -75,7 +87,7 @@ class TokenizerJson:
     pre_tokenizers: tuple[Mapping[str, Any], ...]
     decoders: tuple[Mapping[str, Any], ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """One more than the highest id."""
         added = max((token.id for token in self.added_tokens), default=-1)
@@ -109,14 +121,16 @@ def parse_tokenizer_json(source: Path, data: bytes) -> TokenizerJson:
     """Read the content of a `tokenizer.json` that came from `source`.
 
     Raises:
-        TokenizerError: it is no JSON, or lacks what every such file has.
+        TokenizerError: it is too large, is no JSON, or lacks what every such file has.
     """
+    _check_size(source, data)
     try:
         text = data.decode("utf-8")
         content = json.loads(text)
     # RecursionError: nested deeper than any tokenizer.
     except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{source} is not JSON: {error}", _DAMAGED) from error
+    _check_characters(source, text, content)
     reader = _Reader(source)
     root = reader.expect(content, dict, "the file")
     model = reader.expect(root.get("model"), dict, "model")
@@ -138,6 +152,15 @@ def parse_tokenizer_json(source: Path, data: bytes) -> TokenizerJson:
                 f"with model.continuing_subword_prefix {_shown(prefix)}",
                 _DAMAGED,
             )
+    added_tokens = reader.added_tokens(root.get("added_tokens") or [])
+    if not vocab and not added_tokens:
+        raise TokenizerError(
+            f"{source}: model.vocab is empty and there are no added_tokens, expected tokens",
+            _DAMAGED,
+        )
+    reader.unknown(kind, model, {*vocab, *(token.content for token in added_tokens)})
+    normalizers = reader.flat(root.get("normalizer"), "normalizer", "normalizers")
+    reader.charsmaps(normalizers)
     return TokenizerJson(
         path=source,
         text=text,
@@ -146,11 +169,39 @@ def parse_tokenizer_json(source: Path, data: bytes) -> TokenizerJson:
         vocab=vocab,
         scores=scores,
         merges=merges,
-        added_tokens=reader.added_tokens(root.get("added_tokens") or []),
-        normalizers=reader.flat(root.get("normalizer"), "normalizer", "normalizers"),
+        added_tokens=added_tokens,
+        normalizers=normalizers,
         pre_tokenizers=reader.flat(root.get("pre_tokenizer"), "pre_tokenizer", "pretokenizers"),
         decoders=reader.flat(root.get("decoder"), "decoder", "decoders"),
     )
+
+
+def _check_size(source: Path, data: bytes) -> None:
+    """Bound what reading it takes: the counts are never less than what the JSON holds."""
+    counts = (
+        ("bytes", len(data), MAX_BYTES),
+        ("lists and objects", data.count(b"[") + data.count(b"{"), MAX_CONTAINERS),
+        ("commas", data.count(b","), MAX_COMMAS),
+    )
+    for what, found, limit in counts:
+        if found > limit:
+            raise TokenizerError(
+                f"{source} is a tokenizer.json of {found} {what}, expected at most {limit}",
+                "this is not a tokenizer; download the file again",
+            )
+
+
+def _check_characters(source: Path, text: str, content: Any) -> None:
+    """Refuse halves of characters, which no text holds and no library takes."""
+    if _SURROGATE.search(text) is None:
+        return
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise TokenizerError(
+            f"{source} holds {half}, which is half of a character, expected text", _DAMAGED
+        ) from error
 
 
 def _kind_of_old_files(model: Mapping[str, Any]) -> str | None:
@@ -175,16 +226,24 @@ class _Reader:
         if kind != "Unigram":
             vocab = self.expect(value, dict, "model.vocab")
             for token, number in vocab.items():
-                self._check_id(number, f"model.vocab[{token!r}]")
+                if type(number) is not int or not 0 <= number < MAX_TOKENS:
+                    self._check_id(number, f"model.vocab[{token!r}]")
             return vocab, ()
         tokens: dict[str, int] = {}
         scores = []
         for number, entry in enumerate(self.expect(value, list, "model.vocab")):
             where = f"model.vocab[{number}]"
             pair = self.expect(entry, list, where)
-            if len(pair) != 2 or not isinstance(pair[1], (int, float)):
+            if len(pair) != 2 or type(pair[1]) not in (int, float):
                 raise TokenizerError(
                     f"{self.path}: {where} is {_shown(entry)}, expected a token and a score",
+                    _DAMAGED,
+                )
+            # Compared as it is: whole numbers of JSON may be larger than any float.
+            if not -MAX_SCORE <= pair[1] <= MAX_SCORE:
+                raise TokenizerError(
+                    f"{self.path}: {where} has the score {_shown(pair[1])}, expected one between "
+                    f"{-MAX_SCORE} and {MAX_SCORE}",
                     _DAMAGED,
                 )
             tokens.setdefault(self.expect(pair[0], str, where), number)
@@ -221,6 +280,45 @@ class _Reader:
             tokens.append(AddedToken(entry["id"], content, **flags))
         return tuple(tokens)
 
+    def unknown(self, kind: str, model: Mapping[str, Any], tokens: set[str]) -> None:
+        """Check the token that stands for what the vocabulary lacks."""
+        if kind == "Unigram":
+            number = model.get("unk_id")
+            count = len(model["vocab"])
+            if number is None:
+                return
+            if not 0 <= self.expect(number, int, "model.unk_id") < count:
+                raise TokenizerError(
+                    f"{self.path}: model.unk_id is {_shown(number)}, expected an id below {count}",
+                    _DAMAGED,
+                )
+            return
+        token = model.get("unk_token")
+        # Empty for none, as in GPT-2's.
+        if token and self.expect(token, str, "model.unk_token") not in tokens:
+            raise TokenizerError(
+                f"{self.path}: model.unk_token is {_shown(token)}, expected a token of the "
+                "vocabulary",
+                _DAMAGED,
+            )
+
+    def charsmaps(self, normalizers: Sequence[Mapping[str, Any]]) -> None:
+        """Check the charsmaps, which libraries follow without looking."""
+        for part in normalizers:
+            if part["type"] != "Precompiled":
+                continue
+            where = "precompiled_charsmap"
+            packed = self.expect(part.get(where), str, where)
+            try:
+                fault = charsmap_fault(base64.b64decode(packed, validate=True))
+            except (binascii.Error, ValueError) as error:
+                fault = f"no base64 ({error})"
+            if fault is not None:
+                raise TokenizerError(
+                    f"{self.path}: {where} is {fault}, expected a charsmap of SentencePiece",
+                    _DAMAGED,
+                )
+
     def flat(self, value: Any, where: str, inside: str) -> tuple[Mapping[str, Any], ...]:
         if value is None:
             return ()
@@ -234,7 +332,8 @@ class _Reader:
     def _check_id(self, value: Any, where: str) -> None:
         if not 0 <= self.expect(value, int, where) < MAX_TOKENS:
             raise TokenizerError(
-                f"{self.path}: {where} is {value}, expected an id below {MAX_TOKENS}", _DAMAGED
+                f"{self.path}: {where} is {_shown(value)}, expected an id below {MAX_TOKENS}",
+                _DAMAGED,
             )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,13 @@ from hypothesis import strategies as st
 
 from edgegen.bundle.chat.affixes import render_with_affixes, without_start
 from edgegen.bundle.chat.conversations import Conversation, talk
-from edgegen.bundle.chat.fit import TemplateFit, fit_template, with_prompt_texts
-from edgegen.bundle.parameters import GenerationParameters
+from edgegen.bundle.chat.fit import (
+    TemplateFit,
+    fit_template,
+    with_new_template,
+    with_prompt_texts,
+)
+from edgegen.bundle.parameters import PROMPT_FIELDS, GenerationParameters
 from edgegen.errors import BundleError
 from tests.bundle.chat.oracle import as_transformers, parameters_of
 
@@ -279,6 +285,97 @@ def test_given_texts_stay_and_no_template_means_no_fit() -> None:
         GenerationParameters("<s>", ("</s>",)),
         None,
     )
+
+
+def changed(parameters: GenerationParameters, style: str | None) -> GenerationParameters:
+    """What an edit hands over: another template, which the user gave."""
+    template = None if style is None else parameters_of(style).chat_template
+    sources = {**parameters.sources, "chat_template": "edit"}
+    return replace(parameters, chat_template=template, sources=sources)
+
+
+def test_what_came_from_the_old_template_comes_from_the_new_one() -> None:
+    old, _ = fitted("qwen2.5")
+
+    made, fit = with_new_template(changed(old, "zephyr"))
+
+    assert fit is not None
+    assert fit.accepted
+    assert (made.prompt_prefix_user, made.prompt_suffix_user) == ("<|user|>\n", "<|im_end|>\n")
+    # The old template's own system prompt went with it.
+    assert (old.system_prompt, made.system_prompt) == ("You are a small model.", "")
+    assert "system_prompt" not in made.sources
+    assert made.sources["prompt_prefix_user"] == "chat template"
+    expected, _ = with_prompt_texts(
+        replace(parameters_of("qwen2.5"), chat_template=parameters_of("zephyr").chat_template)
+    )
+    assert made == replace(expected, supports_thinking=made.supports_thinking)
+
+
+def test_what_the_user_gave_stays_when_the_template_changes() -> None:
+    old, _ = fitted("chatml")
+    mine = {"prompt_prefix_user": "Q: ", "prompt_suffix_system": "", "system_prompt": "Be brief."}
+    old = replace(old, **mine, sources={**old.sources, **dict.fromkeys(mine, "edit")})
+
+    made, fit = with_new_template(changed(old, "zephyr"))
+
+    assert fit is not None
+    assert {name: getattr(made, name) for name in mine} == mine
+    assert {name: made.sources[name] for name in mine} == dict.fromkeys(mine, "edit")
+    assert made.prompt_suffix_user == fit.texts["prompt_suffix_user"]
+    assert made.prompt_prefix_model == "<|assistant|>\n"
+    assert made.sources["prompt_prefix_model"] == "chat template"
+
+
+@pytest.mark.parametrize("style", ["zephyr", None])
+def test_texts_that_are_all_the_users_are_left_alone(style: str | None) -> None:
+    for sources in ({}, dict.fromkeys(PROMPT_FIELDS, "given")):
+        own = parameters_of("chatml", prompt_prefix_user="Q: ", sources=sources)
+
+        made, fit = with_new_template(changed(own, style))
+
+        assert (made, fit) == (changed(own, style), None)
+        assert made.sources == {**sources, "chat_template": "edit"}
+
+
+def test_without_a_template_what_came_from_it_is_dropped() -> None:
+    old, _ = fitted(
+        "qwen2.5", supports_thinking=True, sources={"supports_thinking": "chat template"}
+    )
+
+    made, fit = with_new_template(changed(old, None))
+
+    assert fit is None
+    assert not made.has_prompt_texts
+    assert (made.system_prompt, made.supports_thinking) == ("", False)
+    assert made.sources == {"chat_template": "edit"}
+
+
+@pytest.mark.parametrize(
+    ("before", "sources", "style", "after", "source"),
+    [
+        (False, {}, "qwen3", True, "chat template"),
+        (False, {"supports_thinking": "given"}, "qwen3", False, "given"),
+        (True, {"supports_thinking": "chat template"}, "chatml", False, None),
+        (True, {"supports_thinking": "given"}, "chatml", True, "given"),
+    ],
+)
+def test_whether_it_thinks_follows_the_new_template(
+    before: bool, sources: dict[str, str], style: str, after: bool, source: str | None
+) -> None:
+    old, _ = fitted("chatml", supports_thinking=before, sources=sources)
+
+    made, _ = with_new_template(changed(old, style))
+
+    assert (made.supports_thinking, made.sources.get("supports_thinking")) == (after, source)
+
+
+def test_a_new_template_that_is_no_affixes_is_refused() -> None:
+    old, _ = fitted("chatml")
+    with pytest.raises(BundleError) as caught:
+        with_new_template(replace(changed(old, None), chat_template="chat.jinja"))
+
+    assert caught.value.message == said("it does not write the texts once each and in their order")
 
 
 def test_a_fit_is_plain_json() -> None:

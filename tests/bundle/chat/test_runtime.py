@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegen.bundle.chat import runtime
+from edgegen.bundle.chat.adapter import adapt_template
 from edgegen.bundle.chat.affixes import without_start
 from edgegen.bundle.chat.conversations import Conversation, talk
 from edgegen.bundle.chat.render_child import render_all
 from edgegen.bundle.chat.rendering import NOW
 from edgegen.bundle.chat.runtime import RuntimeFit, check_runtime_template, runtime_template
 from edgegen.bundle.parameters import GenerationParameters
-from edgegen.errors import EngineError
+from edgegen.errors import CheckpointError, EngineError
 from tests.bundle.chat.oracle import as_transformers, parameters_of
 from tests.bundle.chat.styles import STYLES
 
@@ -64,10 +65,12 @@ def test_the_check_tells_a_template_that_will_not_do(demo_task: Path, style: str
 
 # Python's own that the runtime's engine does not know, and what it says.
 UNKNOWN = {
-    "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{% endfor %}": "syntax error",
-    "{{ 'a'.upper() }}": "unknown method",
-    "{{ messages[0].get('role') }}": "unknown method",
-    "{{ '%s' % 'a' }}": "invalid operation",
+    "{% for m in messages %}{{ m.content }}{% if loop.last %}{% break %}{% endif %}{% endfor %}": (
+        "syntax error"
+    ),
+    "{{ messages[-1].content.upper() }}{{ messages[-1].content }}": "unknown method",
+    "{{ messages[-1].get('content') }}": "unknown method",
+    "{{ '%s' % messages[-1].content }}": "invalid operation",
     "{{ messages | tojson(indent=2) }}": "too many arguments",
 }
 
@@ -120,7 +123,13 @@ def in_parts(conversation: Conversation, cut: int) -> dict[str, object]:
     return {"messages": messages, "add_generation_prompt": conversation.generation}
 
 
-@pytest.mark.parametrize("template", ["\n x{{ 1 }}\n\n", "  {% if true %}\n a\n{% endif %} b \n"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "\n x{{ messages[-1].content }}\n\n",
+        "  {% if true %}\n a\n{% endif %} b {{ messages[-1].content }} \n",
+    ],
+)
 def test_space_at_both_ends_is_kept(demo_task: Path, template: str) -> None:
     parameters = parameters_of("chatml", chat_template=template)
 
@@ -134,6 +143,10 @@ MARKED = (
     "{% for m in messages %}{%- generation -%} {{ m.content }}{% endgeneration %}{% endfor %}",
     "{% for m in messages %}\n  {% generation %}\n  {{ m.content }}\n  {% endgeneration %}\n"
     "{% endfor %}",
+    # In raw text they stay, but for `{% generation %}` itself: the runtime takes that out anywhere.
+    "{# {% generation %} #}{% raw %}{%- generation %}{%- endgeneration %} {% endraw %}"
+    "{{ '{%- generation -%}' }}{% for m in messages %}{%generation%} {{ m.content }}"
+    "  {%- endgeneration-%} {% endfor %}",
 )
 
 
@@ -143,6 +156,36 @@ def test_marks_of_training_are_left_out(demo_task: Path, template: str) -> None:
 
     assert found.difference == ""
     assert found.same
+
+
+SILENT = {
+    "chat.jinja": "becomes 'chat.jinja'",
+    "{{ messages | length }}" + "x" * 70: f"becomes '1{'x' * 59}'",
+    "{{ raise_exception('no') }}": "is refused: no",
+}
+
+
+@pytest.mark.parametrize("template", SILENT)
+def test_a_template_that_writes_nothing_of_what_is_said_will_not_do(template: str) -> None:
+    # The engine makes the same of it, and is not even asked.
+    found = check_runtime_template(parameters_of("chatml", chat_template=template), "no.task")
+
+    assert (found.exact, found.next_turn, found.same) == (0, None, False)
+    assert found.difference == (
+        f"the template writes nothing of what is said: (user 'Hello') {SILENT[template]}"
+    )
+
+
+def test_marks_that_are_no_blocks_stay() -> None:
+    template = "{% raw %}{% generation %}{% endraw %}{# {% generation %} #}{{ '{% generation %}' }}"
+
+    assert template in adapt_template(template, {})
+    with pytest.raises(CheckpointError) as caught:
+        adapt_template("{% generation %}\n{{ ) }}", {})
+    assert caught.value.message == "the chat template cannot be used: line 2: unexpected ')'"
+    assert caught.value.hint == (
+        "take the template that the model was published with, or none: --chat-template none"
+    )
 
 
 def test_pictures_stay_in_their_parts() -> None:

@@ -91,7 +91,7 @@ def test_members_over_each_other(demo_task: Path, tmp_path: Path) -> None:
 
     assert finding.verdict == "fail"
     assert finding.reason == (
-        f"member {name} begins at byte {inside + len(header)}, inside member TF_LITE_PREFILL_DECODE"
+        f"{path} is damaged: member {name} begins inside TF_LITE_PREFILL_DECODE"
     )
 
 

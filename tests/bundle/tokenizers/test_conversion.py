@@ -169,6 +169,36 @@ def test_words_that_are_tokens_are_taken_as_that(saved: Callable[[str], Path]) -
     assert conversion.tokenizer.encode("a qxzv (b)")[1] == 3000
 
 
+@pytest.mark.parametrize(
+    ("kind", "engine"), [("smollm", "litert-lm"), ("smollm", "mediapipe"), ("llama2", "litert-lm")]
+)
+def test_the_gate_finds_every_broken_part_of_a_character(
+    converted: Convert, kind: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentencepiece import sentencepiece_model_pb2
+
+    original, conversion = converted(kind, engine)
+    proto = sentencepiece_model_pb2.ModelProto.FromString(conversion.tokenizer.proto)
+    texts = original.decode_batch([[i] for i in range(original.vocab_size)])
+    partial = [i for i, text in enumerate(texts) if "\ufffd" in text]
+    if kind == "llama2":  # whose other tokens are no part of anything
+        partial = [i for i in partial if original.id_piece(i).startswith("<0x")]
+    assert len(partial) > 100
+    names = [proto.pieces[i].piece for i in partial]
+    for number, name in zip(partial, names[1:] + names[:1], strict=True):
+        proto.pieces[number].piece = name
+    monkeypatch.setattr(
+        "edgegen.bundle.tokenizers.convert._model", lambda *_: proto.SerializeToString()
+    )
+    monkeypatch.setattr("edgegen.bundle.tokenizers.gate.corpus_lines", lambda: iter([]))
+
+    broken = try_convert(original, engine=engine).report
+    before = conversion.report.classes[0]
+    assert broken.classes[0].texts == before.texts
+    assert broken.not_compared == 0
+    assert broken.classes[0].decode_mismatches == before.decode_mismatches + len(partial)
+
+
 def test_virtual_pieces_are_never_given_out(converted: Convert) -> None:
     _, conversion = converted("gpt2")
     tokenizer = conversion.tokenizer

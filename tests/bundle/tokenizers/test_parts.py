@@ -1,9 +1,7 @@
-"""The reader, the corpus, charsmaps and the gate, each by itself."""
+"""The corpus, charsmaps and the gate, each by itself."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import json
 import subprocess
 import sys
@@ -25,15 +23,15 @@ from edgegen.bundle.tokenizers import (
     open_hf_tokenizer,
     require,
 )
-from edgegen.bundle.tokenizers import tokenizer_json as reader
 from edgegen.bundle.tokenizers.byte_alphabet import gpt2_characters, spell, token_bytes
 from edgegen.bundle.tokenizers.characters import units
-from edgegen.bundle.tokenizers.charsmap import compile_charsmap
+from edgegen.bundle.tokenizers.charsmap import (
+    compile_charsmap,
+)
 from edgegen.bundle.tokenizers.proto import BPE, Normalizer, Piece, PieceType, model_proto
 from edgegen.bundle.tokenizers.unicode_forms import nfc_rules
 from edgegen.errors import TokenizerError
 
-DAMAGED = "download or copy the file again; Git LFS pointers and cut-off downloads look like this"
 FLAGS = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
 GOOD = {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}
 
@@ -134,116 +132,6 @@ def test_the_corpus_is_the_same_in_every_process() -> None:
     assert list(corpus_lines(5, seed=1)) != list(corpus_lines(5, seed=2))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "{path} is not JSON: "),
-        ("[]", "{path}: the file is a list, expected an object"),
-        ({}, "{path}: model is null, expected an object"),
-        (
-            {"model": {"type": "Magic", "vocab": {}}},
-            "{path} has model.type = 'Magic', expected BPE, Unigram, WordPiece or WordLevel",
-        ),
-        (
-            {"model": {"type": "BPE", "vocab": {"a": True}}},
-            "{path}: model.vocab['a'] is true, expected a whole number",
-        ),
-        (
-            {"model": {"type": "BPE", "vocab": {"a": 9_000_000}}},
-            "{path}: model.vocab['a'] is 9000000, expected an id below 2000000",
-        ),
-        (
-            {"model": {"type": "BPE", "vocab": {}, "merges": ["a b c"]}},
-            '{path}: model.merges[0] is "a b c", expected two tokens',
-        ),
-        (
-            {"model": {"type": "Unigram", "vocab": [["a"]]}},
-            "{path}: model.vocab[0] is a list, expected a token and a score",
-        ),
-        (
-            {**GOOD, "added_tokens": [{"id": 0}]},
-            "{path}: added_tokens[0].content is null, expected text",
-        ),
-        (
-            {**GOOD, "added_tokens": [{"id": 0, "content": "a", "special": 1}]},
-            "{path}: added_tokens[0].special is 1, expected true or false",
-        ),
-        (
-            {
-                "model": {
-                    "type": "BPE",
-                    "vocab": {"a": 0, "b": 1, "ab": 2},
-                    "merges": [["a", "b"]],
-                    "continuing_subword_prefix": "##",
-                }
-            },
-            '{path}: model.merges[0] joins "b", which does not begin with '
-            'model.continuing_subword_prefix "##"',
-        ),
-        ({**GOOD, "normalizer": "NFC"}, '{path}: normalizer is "NFC", expected an object'),
-        (
-            {**GOOD, "pre_tokenizer": {"type": "Sequence"}},
-            "{path}: pre_tokenizer.pretokenizers is null, expected a list",
-        ),
-    ],
-)
-def test_damaged_files_are_refused(tmp_path: Path, content: Any, message: str) -> None:
-    path = tmp_path / "tokenizer.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(TokenizerError) as caught:
-        reader.read_tokenizer_json(path)
-    expected = message.format(path=path)
-    if expected.endswith(": "):  # the JSON parser's own words follow
-        assert caught.value.message.startswith(expected)
-    else:
-        assert caught.value.message == expected
-    if "model.type" not in expected:
-        assert caught.value.hint == DAMAGED
-
-
-def test_deep_nesting_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "tokenizer.json"
-    path.write_text("[" * 100_000)
-    with pytest.raises(TokenizerError, match="is not JSON"):
-        reader.read_tokenizer_json(path)
-
-
-def test_files_too_large_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(GOOD))
-    monkeypatch.setattr(reader, "MAX_BYTES", 10)
-    with pytest.raises(TokenizerError) as caught:
-        reader.read_tokenizer_json(path)
-    assert caught.value.message == (f"{path} has {path.stat().st_size} bytes, expected at most 10")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tokenizer.json"
-    with pytest.raises(TokenizerError) as caught:
-        reader.read_tokenizer_json(path)
-    assert caught.value.message == f"cannot read {path}: No such file or directory"
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.data())
-def test_mutated_files_never_end_in_a_traceback(
-    saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    content = json.loads(saved("smollm").read_text())
-    content["model"]["vocab"] = dict(list(content["model"]["vocab"].items())[:300])
-    content["model"]["merges"] = content["model"]["merges"][:3]
-    junk = st.sampled_from([None, True, -1, 1.5, "x", [], {}, [[]], {"type": "Sequence"}])
-    for _ in range(data.draw(st.integers(1, 3))):
-        target = data.draw(st.sampled_from([content, content.get("model") or content]))
-        if isinstance(target, dict) and target:
-            key = data.draw(st.sampled_from(sorted(target)))
-            target[key] = copy.deepcopy(data.draw(junk))
-    path = tmp_path_factory.mktemp("mutated") / "tokenizer.json"
-    path.write_text(json.dumps(content))
-    with contextlib.suppress(TokenizerError):
-        open_hf_tokenizer(path).encode("a b")
-
-
 def test_what_the_library_refuses_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps({**GOOD, "pre_tokenizer": {"type": "Magic"}}))
@@ -314,6 +202,44 @@ def test_the_gate_counts_each_way_and_keeps_the_shortest() -> None:
     assert (one.text, one.expected, one.found) == ("ab", [97, 98], [97, 99])
     assert report.mismatches == 15
     assert report.mismatch_rate == 15 / 78
+
+
+class Halves(Letters):
+    """Ids below 10 are parts of characters."""
+
+    def decode_batch(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        return ["".join("\ufffd" if i < 10 else chr(i) for i in row) for row in ids]
+
+
+def test_ids_that_are_no_text_are_compared_by_their_bytes() -> None:
+    def spelling(number: int) -> tuple[bytes, bytes]:
+        right = bytes([0xE0 + number]) if number < 10 else chr(number).encode()
+        return right, b"\xff" if number in (3, 4, 98) else right
+
+    options: dict[str, Any] = {"vocabulary": [*range(10), 97, 98], "lines": LINES}
+    report = compare(Halves(), Halves(), id_bytes=spelling, **options)
+    result = report.classes[0]
+    assert (result.texts, result.decode_mismatches, result.not_compared) == (12, 3, 0)
+    assert result.example is not None
+    assert (result.example.text, result.example.found) == ("b", "\\xff")
+
+    without = compare(Halves(), Halves(), **options)
+    assert (without.classes[0].texts, without.not_compared) == (2, 10)
+    assert without.to_json()["not_compared"] == 10
+    assert without.to_json()["classes"]["vocabulary"]["not_compared"] == 10
+
+
+def test_an_id_that_differs_both_ways_counts_once() -> None:
+    report = compare(
+        Letters(), Letters(wrong_text="b"), vocabulary=[98], id_bytes=lambda _: (b"b", b"?")
+    )
+    assert report.classes[0].decode_mismatches == 1
+
+
+def test_a_gate_without_a_vocabulary_still_blocks() -> None:
+    report = compare(Letters(), Letters("y"), vocabulary=[], lines=LINES)
+    with pytest.raises(TokenizerError, match="1 mismatches in 3 texts"):
+        require(report, "tokenizer.json")
 
 
 def test_the_gate_blocks_and_says_where() -> None:

@@ -1,6 +1,6 @@
 // A chat with the bundle: holds the conversation and leads the engine through it.
 
-import { hasSystem, isChat, promptOf } from './conversation.js';
+import { asRead, hasSystem, isChat, promptOf } from './conversation.js';
 import { Engine, Stopped } from './engine.js';
 import {
   maxAnswerTokens,
@@ -85,9 +85,9 @@ function fail(failed, error) {
   showFailure(error, [...new Set(reasons)]);
 }
 
-/** Counts tokens as the engine sees a prompt: with the start token, which it puts before. */
+/** Counts tokens as the model reads a prompt: with what the engine itself puts before. */
 async function sizeOf(prompt) {
-  const [size] = await engine.sizes([prompt]);
+  const [size] = await engine.sizes([asRead(facts, prompt)]);
   return size + (facts.start_token ? 1 : 0);
 }
 
@@ -108,7 +108,7 @@ async function send() {
   const question = new Message('user', text);
   const answer = new Message('model', '');
   answer.busy = true;
-  answer.sent(prompt);
+  answer.sent(asRead(facts, prompt));
   let kept = false;
   try {
     const promptTokens = await sizeOf(prompt);
@@ -219,9 +219,13 @@ function fitDraft() {
 }
 
 function templateNotes() {
-  const system = hasSystem(facts.template)
+  const place = hasSystem(facts.template)
     ? 'Put before the conversation as the bundle’s template says.'
     : 'The bundle’s template has no place for it: it is put at the very front as it is.';
+  const system = facts.engine_system_prompt
+    ? 'The engine itself puts the bundle’s own before every prompt, and nothing here can change ' +
+      `that: “${facts.engine_system_prompt}” What is written here follows it.`
+    : place;
   const chat = isChat(facts.template)
     ? 'Messages are framed as the bundle’s prompt template says.'
     : 'This bundle has no prompt template: what you type is continued as it is.';

@@ -24,6 +24,14 @@ export function promptOf(template, system, turns) {
   ].join('');
 }
 
+/**
+ * Returns a prompt as the model reads it, but for the start token: the engine puts METADATA's system
+ * prompt before it, as it is.
+ */
+export function asRead(facts, prompt) {
+  return facts.engine_system_prompt + prompt;
+}
+
 /** Rates of one answer; `undefined` where there is nothing to divide. */
 export function ratesOf({ promptTokens, answerTokens, firstMs, lastMs }) {
   const perSecond = (tokens, ms) => (tokens > 0 && ms > 0 ? (1000 * tokens) / ms : undefined);

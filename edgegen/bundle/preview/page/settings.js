@@ -36,7 +36,12 @@ export function settingsAreValid() {
 /** Prepares the panel; `onSampler` is called when the engine has to start again. */
 export function prepareSettings(facts, systemNote, onSampler) {
   $('max-tokens').max = facts.kv_cache_len;
-  $('max-tokens').value = facts.kv_cache_len;
+  $('max-tokens').value = facts.max_output_tokens;
+  // What the engine puts there by itself must not be there twice.
+  $('system').value = facts.engine_system_prompt ? '' : facts.system_prompt;
+  begin('temperature', facts.sampler.temperature);
+  begin('top-k', facts.sampler.top_k);
+  begin('seed', facts.sampler.seed);
   $('system-note').textContent = systemNote;
   for (const id of ['temperature', 'top-k', 'seed', 'force-f32']) {
     $(id).addEventListener('change', () => {
@@ -54,6 +59,15 @@ export function prepareSettings(facts, systemNote, onSampler) {
     $('toggle-settings').focus();
   });
   openPanel(!NARROW.matches);
+}
+
+/** Puts the bundle's value into a field, if it has one; the field's limits give way to it. */
+function begin(id, value) {
+  if (value === null) return;
+  const field = $(id);
+  if (value > Number(field.max)) field.max = value;
+  field.value = value;
+  if (field.validity.stepMismatch) field.step = 'any';
 }
 
 /** Lets the theme follow the system until someone chooses. */
