@@ -20,8 +20,8 @@ from edgegen.bundle.tokenizers.charsmap import charsmap_fault
 from edgegen.errors import TokenizerError
 
 FILE_NAME = "tokenizer.json"
-# The largest published ones (262 k tokens, 515 k merges) have 33 MB and, by estimate, 0.5 million lists
-# and objects and 1.3 million commas. JSON takes up to 30 times its size when read, so all count.
+# The largest published ones (262 k tokens, 515 k merges) have 33 MB and, by estimate, 0.5 million
+# lists and objects and 1.3 million commas. Read, JSON takes up to 30 times its size: all count.
 MAX_BYTES = 48 * 1024**2
 MAX_CONTAINERS = 1_500_000
 MAX_COMMAS = 2_000_000
