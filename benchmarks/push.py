@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edgegen.device.pull import pull
 from edgegen.device.push import push
 from edgegen.device.transports import Transport, connect
 
@@ -79,11 +80,16 @@ def candidates(
 
     def whole_push() -> None:
         shutil.rmtree(folder / "device/data/local/tmp/whole", ignore_errors=True)
-        push([source], direct, folder="/data/local/tmp/whole")
+        [result] = push([source], direct, folder="/data/local/tmp/whole").values()
+        assert result.error is None, result.error
 
     def sync_pull() -> None:
         with back.open("wb", buffering=0) as file:
             direct.pull(THERE, file)
+
+    def whole_pull() -> None:
+        back.unlink(missing_ok=True)
+        pull(THERE, direct, back, folder=str(Path(THERE).parent))
 
     return {
         "adb push": (lambda: adb("push", str(source), THERE), there),
@@ -93,7 +99,8 @@ def candidates(
             folder / "device/data/local/tmp/whole/source",
         ),
         "adb pull": (lambda: adb("pull", THERE, str(back)), back),
-        "edgegen pull": (sync_pull, back),
+        "edgegen pull, as adb does it": (sync_pull, back),
+        "edgegen pull, hashed": (whole_pull, back),
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 
 from edgegen.device.transports import TRANSPORTS, Transport, connect
+from edgegen.report.tables import printable
 
 
 def add_device_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -26,8 +28,11 @@ def add_device_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     )
 
 
-def connect_and_say(serial: str | None, transport: str) -> Transport:
+def connect_and_say(
+    serial: str | None, transport: str, cancel: threading.Event | None = None
+) -> Transport:
     """Connect, and say on stderr by which way and why."""
-    connected = connect(serial, transport=transport)
-    print(f"{connected.serial}: by {connected.name} ({connected.reason})", file=sys.stderr)
+    connected = connect(serial, transport=transport, cancel=cancel)
+    line = f"{connected.serial}: by {connected.name} ({connected.reason})\n"
+    sys.stderr.write(printable(line))  # at once: several threads may say it
     return connected

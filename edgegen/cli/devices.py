@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,13 +13,16 @@ from edgegen.cli.device_choice import add_device_arguments
 from edgegen.device.description import DEFAULT_FOLDER, DeviceDescription, describe_device
 from edgegen.device.transports import Candidate, connect, list_candidates
 from edgegen.errors import DeviceError
-from edgegen.report.tables import mib, table, to_text
+from edgegen.report.tables import mib, printable, table, to_text
 
 EXAMPLES = """examples:
   edgegen devices
   edgegen devices --device local --json
   edgegen devices --device 192.168.1.20:5555
 """
+
+
+_NAMED = "named"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a table, or with --json all that is known; 1 if there is no device."""
     if arguments.device:
         candidates = [
-            Candidate(serial, arguments.transport, "device", "named") for serial in arguments.device
+            Candidate(serial, arguments.transport, "device", _NAMED) for serial in arguments.device
         ]
     else:
         candidates = list_candidates(transport=arguments.transport)
@@ -47,15 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 160
         columns = ("serial", "state", "model", "system", "soc", ">free", "by")
-        rows = [_row(*device) for device in devices]
+        rows = [tuple(map(_one_line, _row(*device))) for device in devices]
         print(
             to_text([table(columns, rows, terminal=terminal)], terminal=terminal, width=width),
             end="",
         )
         for candidate, described in devices:
             if isinstance(described, DeviceError):
-                print(f"{candidate.serial}: {described.message}", file=sys.stderr)
-                print(f"hint: {described.hint}", file=sys.stderr)
+                print(printable(f"{candidate.serial}: {described.message}"), file=sys.stderr)
+                if described.hint is not None:
+                    print(f"hint: {printable(described.hint)}", file=sys.stderr)
     else:
         print("no device found; --device names one", file=sys.stderr)
     reached = [described for _, described in devices if isinstance(described, DeviceDescription)]
@@ -69,9 +74,15 @@ def _describe(candidate: Candidate, folder: str) -> tuple[Candidate, Described]:
     """Return what a device tells, or why it tells nothing: one does not hide the others."""
     try:
         with connect(candidate.serial, transport=candidate.transport) as transport:
+            if candidate.reason == _NAMED:  # until now nobody had looked which way is best
+                candidate = dataclasses.replace(candidate, reason=transport.reason)
             return candidate, describe_device(transport, folder)
     except DeviceError as error:
         return candidate, error
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 def _record(candidate: Candidate, described: Described) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from edgegen.cli.device_choice import add_device_arguments, connect_and_say
 from edgegen.device.description import DEFAULT_FOLDER
 from edgegen.device.pull import pull
 from edgegen.progress import reporting
-from edgegen.report.tables import mib
+from edgegen.report.tables import mib, printable
 
 EXAMPLES = """examples:
   edgegen pull model.task
@@ -54,5 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({**dataclasses.asdict(pulled), "output": str(pulled.output)}, indent=2))
     else:
-        print(f"{pulled.output} ({mib(pulled.size)}) from {pulled.path} on {pulled.serial}")
+        line = f"{pulled.output} ({mib(pulled.size)}) from {pulled.path} on {pulled.serial}"
+        print(printable(line))
     return 0

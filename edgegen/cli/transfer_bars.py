@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from edgegen.progress import Advance
+from edgegen.report.tables import printable
 
 
 class TransferBars:
@@ -47,7 +48,7 @@ class TransferBars:
 
     def start(self, name: str, total: int | None, unit: str) -> Advance:
         """Draw a bar."""
-        task = self._open[name] = self._progress.add_task(name, total=total)
+        task = self._open[name] = self._progress.add_task(printable(name), total=total)
         return lambda amount: self._progress.advance(task, amount)
 
     def finish(self, name: str) -> None:

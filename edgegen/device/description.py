@@ -6,6 +6,7 @@ import dataclasses
 import re
 import secrets
 import shlex
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,15 @@ from edgegen.device.transports.failures import (
     DeviceTimeoutError,
     EndlessOutputError,
 )
-from edgegen.device.transports.interface import Transport
+from edgegen.device.transports.interface import Transport, number
 
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 DEFAULT_FOLDER = "/data/local/tmp/edgegen"
 _TIMEOUT_S = 15.0
 _OUTPUT = 4 * 1024**2
+_TEXT = 64 * 1024  # of what is a few lines on any device
+_LINE = 1024  # characters of a line that are looked at
+_DF = re.compile(r" \d{1,19} \d{1,19} (\d{1,19}) \d{1,3}% ")
 
 # Each section is asked for in one go; what fails leaves its section empty.
 _SECTIONS = {
@@ -36,7 +40,7 @@ _SECTIONS = {
 done""",
     "gpu": "cat /sys/class/kgsl/kgsl-3d0/gpu_model || cat /sys/class/misc/mali0/device/gpuinfo",
     "supplies": """for supply in /sys/class/power_supply/*; do
-  echo "$(cat $supply/type)|$(cat $supply/capacity)|$(cat $supply/status)"
+  echo "$(cat $supply/type)|$(cat $supply/capacity)|$(cat $supply/status)|$(cat $supply/scope)"
 done""",
     "opencl": """for folder in /vendor/lib64 /system/vendor/lib64 /system/lib64 /vendor/lib \\
   /system/lib /usr/lib/*-linux-gnu* /usr/lib64 /usr/lib /usr/local/lib; do
@@ -135,7 +139,8 @@ def describe_device(transport: Transport, folder: str = DEFAULT_FOLDER) -> Devic
     battery = parse_battery(_dumpsys(transport, "battery") if android else "")
     level, charging = battery if android else parse_supplies(told["supplies"])
     memory = parse_meminfo(told["meminfo"])
-    found = re.search(r"^found (/.+)$", told["opencl"], re.MULTILINE)
+    looked = told["opencl"][:_TEXT].splitlines()
+    libraries = [line.removeprefix("found ") for line in looked if line.startswith("found /")]
     return DeviceDescription(
         serial=transport.serial,
         transport=transport.name,
@@ -147,7 +152,7 @@ def describe_device(transport: Transport, folder: str = DEFAULT_FOLDER) -> Devic
         or _line(told["gpu"]),
         abis=_abis(properties, told["machine"]),
         system=_system(properties, told["os-release"]),
-        api_level=_number(properties.get("ro.build.version.sdk")),
+        api_level=number(properties.get("ro.build.version.sdk")),
         build_fingerprint=properties.get("ro.build.fingerprint") or None,
         kernel=_line(told["kernel"]),
         ram_total_bytes=memory.get("MemTotal"),
@@ -158,12 +163,14 @@ def describe_device(transport: Transport, folder: str = DEFAULT_FOLDER) -> Devic
         thermal_status=parse_thermal(_dumpsys(transport, "thermalservice")) if android else None,
         battery_percent=level,
         charging=charging,
-        opencl_library=found.group(1) if found else None,
-        opencl_reachable=True if found else (False if "looked" in told["opencl"] else None),
+        opencl_library=libraries[0] if libraries else None,
+        opencl_reachable=True if libraries else (False if "looked" in looked else None),
     )
 
 
-def free_bytes(transport: Transport, folder: str) -> int | None:
+def free_bytes(
+    transport: Transport, folder: str, cancel: threading.Event | None = None
+) -> int | None:
     """Return the free space at a folder, or where it will be made; `None` if nobody tells.
 
     Raises:
@@ -176,25 +183,44 @@ while [ ! -e "$folder" ]; do
   folder=${{parent:-/}}
 done
 stat -f -c '%a %S' "$folder" || df -k "$folder" """
-    said = transport.shell(text, timeout_s=transport.silence_s).text
-    if (blocks := re.match(r"(\d+) (\d+)\s*$", said)) is not None:
+    said = transport.shell(
+        text, timeout_s=transport.silence_s, cancel=cancel, output_limit=_TEXT
+    ).text
+    if (blocks := re.fullmatch(r"(\d{1,19}) (\d{1,19})", said.strip())) is not None:
         return int(blocks.group(1)) * int(blocks.group(2))
     # df: 1K-blocks, used, available, use% stand before the mount point.
-    if (kib := re.search(r"\s(\d+)\s+(\d+)\s+(\d+)\s+\d+%\s", said)) is not None:
-        return int(kib.group(3)) * 1024
+    if (kib := _DF.search(" ".join(said.split()))) is not None:
+        return int(kib.group(1)) * 1024
     return None
 
 
 def parse_getprop(text: str) -> dict[str, str]:
     """Return what `getprop` lists; values may go over several lines."""
-    pairs = re.findall(r"^\[([^\]\n]+)\]: \[(.*?)\]$(?=\n\[|\s*\Z)", text, re.MULTILINE | re.DOTALL)
-    return dict(pairs)
+    pairs: dict[str, str] = {}
+    name, lines = "", list[str]()
+    for line in text.splitlines():
+        begins = line.startswith("[") and "]: [" in line and (not name or lines[-1].endswith("]"))
+        if begins:
+            _keep(pairs, name, lines)
+            name, _, value = line[1:].partition("]: [")
+            lines = [value]
+        elif name:
+            lines.append(line)
+    _keep(pairs, name, lines)
+    return pairs
+
+
+def _keep(pairs: dict[str, str], name: str, lines: list[str]) -> None:
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if name and lines and lines[-1].endswith("]"):
+        pairs[name] = "\n".join(lines)[:-1]
 
 
 def parse_meminfo(text: str) -> dict[str, int]:
     """Return the values of `/proc/meminfo` in bytes."""
-    pairs = re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)
-    return {name: int(kib) * 1024 for name, kib in pairs}
+    found = (re.fullmatch(r"(\w+):[ \t]+(\d{1,19}) kB", line[:_LINE]) for line in text.splitlines())
+    return {pair.group(1): int(pair.group(2)) * 1024 for pair in found if pair is not None}
 
 
 def parse_clusters(text: str) -> tuple[Cluster, ...]:
@@ -204,19 +230,22 @@ def parse_clusters(text: str) -> tuple[Cluster, ...]:
     """
     members: dict[tuple[str, int | None], set[int]] = {}
     for line in text.splitlines():
-        number, _, rest = line.partition("|")
+        first, _, rest = line[:_LINE].partition("|")
         highest, _, related = rest.partition("|")
-        if number.isdecimal():
-            members.setdefault((related.strip(), _number(highest)), set()).add(int(number))
+        if (cpu := number(first)) is not None:
+            members.setdefault((related.strip(), number(highest)), set()).add(cpu)
     found = [Cluster(tuple(sorted(cpus)), khz) for (_, khz), cpus in members.items()]
     return tuple(sorted(found, key=lambda cluster: (cluster.max_khz or 0, cluster.cpus)))
 
 
 def parse_thermal(text: str) -> str | None:
     """Return the status that `dumpsys thermalservice` tells."""
-    found = re.search(r"^Thermal Status: (\d+)\s*$", text, re.MULTILINE)
-    number = int(found.group(1)) if found else -1
-    return THERMAL_STATUS[number] if 0 <= number < len(THERMAL_STATUS) else None
+    for line in text.splitlines():
+        if line.startswith("Thermal Status: "):
+            status = number(line[:_LINE].partition(": ")[2])
+            known = status is not None and status < len(THERMAL_STATUS)
+            return THERMAL_STATUS[status] if status is not None and known else None
+    return None
 
 
 def parse_battery(text: str) -> tuple[float | None, bool | None]:
@@ -224,8 +253,11 @@ def parse_battery(text: str) -> tuple[float | None, bool | None]:
 
     Only indented `key: value` lines count; some makers add logs of their own.
     """
-    values = dict(re.findall(r"^  ([A-Za-z ]+): (\S+)\s*$", text, re.MULTILINE))
-    level, scale = _number(values.get("level")), _number(values.get("scale"))
+    found = (
+        re.fullmatch(r"  ([A-Za-z ]+): (\S+)[ \t]*", line[:_LINE]) for line in text.splitlines()
+    )
+    values = {pair.group(1): pair.group(2) for pair in found if pair is not None}
+    level, scale = number(values.get("level")), number(values.get("scale"))
     percent = 100 * level / scale if level is not None and scale else None
     # BatteryManager.BATTERY_STATUS_*: a full one is fed or not, which its plugs tell.
     powered = any(key.endswith("powered") and value == "true" for key, value in values.items())
@@ -234,11 +266,17 @@ def parse_battery(text: str) -> tuple[float | None, bool | None]:
 
 
 def parse_supplies(text: str) -> tuple[float | None, bool | None]:
-    """Return percent and whether it charges, from lines `type|capacity|status` of Linux."""
+    """Return percent and whether it charges, from lines `type|capacity|status|scope` of Linux.
+
+    A battery of the scope `Device` is that of a mouse or a pen.
+    """
     for line in text.splitlines():
         kind, _, rest = line.partition("|")
-        capacity, _, status = rest.partition("|")
-        if kind == "Battery" and (percent := _number(capacity)) is not None:
+        capacity, _, rest = rest.partition("|")
+        status, _, scope = rest.partition("|")
+        if kind != "Battery" or scope.strip() == "Device":
+            continue
+        if (percent := number(capacity)) is not None:
             states = {"Charging": True, "Full": True, "Discharging": False, "Not charging": False}
             return float(percent), states.get(status.strip())
     return None, None
@@ -246,8 +284,11 @@ def parse_supplies(text: str) -> tuple[float | None, bool | None]:
 
 def parse_gles(text: str) -> str | None:
     """Return the graphics processor that `dumpsys SurfaceFlinger` draws with."""
-    found = re.search(r"^\s*GLES: ([^,\n]+), ([^,\n]+),", text, re.MULTILINE)
-    return f"{found.group(1).strip()} {found.group(2).strip()}" if found else None
+    for line in text.splitlines():
+        maker, *rest = line[:_LINE].strip().removeprefix("GLES: ").split(",")
+        if line[:_LINE].lstrip().startswith("GLES: ") and len(rest) > 1 and maker and rest[0]:
+            return f"{maker.strip()} {rest[0].strip()}"
+    return None
 
 
 def _ask(transport: Transport) -> dict[str, str]:
@@ -289,15 +330,12 @@ def _abis(properties: dict[str, str], machine: str) -> tuple[str, ...]:
 def _system(properties: dict[str, str], os_release: str) -> str | None:
     if release := properties.get("ro.build.version.release"):
         return f"Android {release}"
-    found = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', os_release, re.MULTILINE)
-    return found.group(1) if found else None
+    for line in os_release.splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line[:_LINE].partition("=")[2].strip().strip('"') or None
+    return None
 
 
 def _line(text: str) -> str | None:
     """Return the first line, `None` if there is nothing on it."""
-    return (text.strip().splitlines() or [""])[0].strip() or None
-
-
-def _number(text: str | None) -> int | None:
-    stripped = (text or "").strip()
-    return int(stripped) if stripped.isascii() and stripped.isdecimal() else None
+    return (text.strip().splitlines() or [""])[0][:_LINE].strip() or None

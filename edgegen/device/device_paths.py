@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import threading
 
 from edgegen.device.transports.failures import PathRefusedError
 from edgegen.device.transports.interface import Transport, checked
@@ -31,7 +32,9 @@ def confined(root: str, name: str) -> str:
     return path
 
 
-def refuse_links(transport: Transport, root: str, path: str) -> None:
+def refuse_links(
+    transport: Transport, root: str, path: str, cancel: threading.Event | None = None
+) -> None:
     """Raise `PathRefusedError` if a part of `path` below `root` is a symbolic link.
 
     It could lead anywhere, whatever the path looks like.
@@ -40,7 +43,7 @@ def refuse_links(transport: Transport, root: str, path: str) -> None:
     reached = top
     for part in path.removeprefix(top + "/").split("/"):
         reached = f"{reached}/{part}"
-        found = transport.stat(reached)
+        found = transport.stat(reached, cancel=cancel)
         if found is None:
             return
         if found.is_link:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 
 from edgegen.device.transports.failures import CommandFailedError
-from edgegen.device.transports.interface import Transport
+from edgegen.device.transports.interface import Transport, number
 
 BLOCK = 1024**2
 _SLOWEST = 5 * 1024**2  # bytes/s that a device hashes at least
@@ -67,20 +67,23 @@ class DeviceDigest:
         return words[0].lower()
 
 
-def choose_digest(transport: Transport) -> DeviceDigest | None:
+def choose_digest(
+    transport: Transport, cancel: threading.Event | None = None
+) -> DeviceDigest | None:
     """Return the best way that a device has to hash, `None` if it has none.
 
     A program counts if it knows the hash of nothing.
     """
     tried = "\n".join(
-        f'echo "{number} $({command} </dev/null 2>/dev/null)"'
-        for number, (_, command) in enumerate(_PROGRAMS)
+        f'echo "{place} $({command} </dev/null 2>/dev/null)"'
+        for place, (_, command) in enumerate(_PROGRAMS)
     )
-    said = transport.shell(tried, timeout_s=transport.silence_s).text
+    said = transport.shell(tried, timeout_s=transport.silence_s, cancel=cancel).text
     for line in said.splitlines():
-        number, *words = line.split()
-        if words and number.isdecimal() and int(number) < len(_PROGRAMS):
-            algorithm, command = _PROGRAMS[int(number)]
+        first, *words = line.split() or [""]
+        which = number(first)
+        if words and which is not None and which < len(_PROGRAMS):
+            algorithm, command = _PROGRAMS[which]
             if words[0].lower() == hashlib.new(algorithm).hexdigest():
                 return DeviceDigest(algorithm, command)
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -42,6 +44,7 @@ def pull(
     *,
     folder: str = DEFAULT_FOLDER,
     force: bool = False,
+    cancel: threading.Event | None = None,
 ) -> PulledFile:
     """Copy a file from a device. Reports the stage `pull` in bytes.
 
@@ -51,6 +54,7 @@ def pull(
         output: The file here; by default of the same name, in the current folder.
         folder: The folder of the device that must not be left, through links neither.
         force: Whether an existing output may be replaced.
+        cancel: Set it from another thread to stop.
 
     Raises:
         DeviceError: there is no such file, or the connection broke.
@@ -58,10 +62,12 @@ def pull(
         PathRefusedError: the path leads out of `folder`.
     """
     source = confined(folder, path)
-    refuse_links(transport, folder, source)
-    found = transport.stat(source)
+    refuse_links(transport, folder, source, cancel)
+    found = transport.stat(source, cancel=cancel)
     if found is None:
         raise DeviceFileError(transport.serial, source, "no such file")
+    if not found.is_file:
+        raise DeviceFileError(transport.serial, source, "no ordinary file")
     target = Path(posixpath.basename(source) if output is None else output)
     if target.is_dir():
         target = target / posixpath.basename(source)
@@ -71,24 +77,11 @@ def pull(
         temporary.open("wb", buffering=0) as sink,
         stage(f"pull {target.name}", found.size, "B") as advance,
     ):
-        tee = cast(BinaryIO, _Tee(cast(BinaryIO, sink), hashes))
-        size = transport.pull(source, tee, limit=found.size, advance=advance)
+        # Of a size that an old device cannot tell, no more than there is room for.
+        limit = shutil.disk_usage(temporary.parent).free if found.size is None else found.size
+        with hashes.while_writing(cast(BinaryIO, sink)) as tee:
+            size = transport.pull(source, tee, limit=limit, advance=advance, cancel=cancel)
         if found.size is not None and size != found.size:
             told = f"{size} bytes came, expected {found.size}"
             raise DeviceFileError(transport.serial, source, told)
     return PulledFile(transport.serial, source, target, size, hashes.hexdigest("sha256"))
-
-
-class _Tee:
-    """Writes to a file, and to a hash."""
-
-    def __init__(self, sink: BinaryIO, hashes: SourceHash) -> None:
-        self._sink, self._hashes = sink, hashes
-
-    def write(self, data: memoryview) -> int:
-        """Write all of it; a raw file may take less at a time."""
-        self._hashes.write(data)
-        left = memoryview(data)
-        while left:
-            left = left[self._sink.write(left) :]
-        return len(data)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import functools
 import os
+import shlex
 import stat
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import BinaryIO, cast
 from edgegen.device.description import DEFAULT_FOLDER, free_bytes
 from edgegen.device.device_paths import confined, refuse_links
 from edgegen.device.digests import BLOCK, DeviceDigest, choose_digest
+from edgegen.device.push_lock import PushLock
 from edgegen.device.resume import PartFile, SourceHash, verified_blocks
 from edgegen.device.transports.failures import (
     CorruptedError,
@@ -23,12 +27,26 @@ from edgegen.device.transports.failures import (
     NoRawInputError,
     OutOfSpaceError,
     SourceChangedError,
+    UnexpectedError,
 )
 from edgegen.device.transports.interface import Advance, Transport
 from edgegen.errors import DeviceError, EdgegenError
 from edgegen.progress import stage
 
 _POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device that is connected to when its turn comes, so that none waits for another.
+
+    Attributes:
+        serial: What to call it.
+        connect: Connects to it; `cancel` stops that.
+    """
+
+    serial: str
+    connect: Callable[[threading.Event], Transport]
 
 
 @dataclass(frozen=True)
@@ -61,14 +79,29 @@ class PushedFile:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class DevicePush:
+    """What became of a push to one device.
+
+    Attributes:
+        serial: The device.
+        pushed: The files that are there now.
+        error: What ended it before the rest, `None` if all are there.
+    """
+
+    serial: str
+    pushed: tuple[PushedFile, ...]
+    error: DeviceError | None
+
+
 def push(
     sources: Sequence[str | Path],
-    transports: Transport | Sequence[Transport],
+    transports: Transport | Sequence[Transport | Target],
     *,
     folder: str = DEFAULT_FOLDER,
     verify: bool = False,
     mode: int = 0o644,
-) -> dict[str, list[PushedFile] | DeviceError]:
+) -> dict[str, DevicePush]:
     """Copy files to devices, all devices at once. Reports the stage `push` for each, in bytes.
 
     A file appears under its name when all of it is there. Until then its bytes are in a hidden
@@ -76,14 +109,15 @@ def push(
 
     Args:
         sources: Files here.
-        transports: One device or several.
+        transports: One device or several, connected or to be.
         folder: Where to put them there; made if it is missing.
-        verify: Hash what was sent on the device, too.
+        verify: Hash what was sent on the device, too. Where an earlier push was gone on from, that
+            is done in any case.
         mode: Permissions there.
 
     Returns:
-        For each serial what was pushed, or the error that ended it: one device does not wait for
-        the troubles of another.
+        For each serial what was pushed, and the error that ended it, if one did: one device does
+        not wait for the troubles of another.
 
     Raises:
         EdgegenError: a source cannot be read, or two have the same name.
@@ -97,31 +131,60 @@ def push(
             "push them one after the other, with different --to",
         )
     cancel = threading.Event()
-    results: dict[str, list[PushedFile] | DeviceError] = {}
+    results: dict[str, DevicePush] = {}
     with ThreadPoolExecutor(max(1, len(devices)), "push") as pool:
-        running: dict[Future[list[PushedFile]], str] = {}
+        running: dict[Future[DevicePush], str] = {}
         try:
             for device in devices:
                 context = contextvars.copy_context()  # where progress is reported
-                task = _Push(device, folder, verify, mode, cancel)
-                running[pool.submit(context.run, task.all, paths)] = device.serial
+                work = functools.partial(_push_to, device, paths, folder, verify, mode, cancel)
+                running[pool.submit(context.run, work)] = device.serial
             while running:
                 done, _ = wait(running, _POLL_S, FIRST_COMPLETED)
                 for future in done:
-                    serial = running.pop(future)
-                    error = future.exception()
-                    if isinstance(error, DeviceError):
-                        results[serial] = error
-                    else:
-                        results[serial] = future.result()
+                    results[running.pop(future)] = future.result()
         except BaseException:  # Ctrl-C comes here, not in the threads
             cancel.set()
             raise
     return {device.serial: results[device.serial] for device in devices}
 
 
+def _push_to(
+    device: Transport | Target,
+    sources: Sequence[Path],
+    folder: str,
+    verify: bool,
+    mode: int,
+    cancel: threading.Event,
+) -> DevicePush:
+    """Push one file after the other to one device."""
+    serial = device.serial
+    pushed: list[PushedFile] = []
+    error: DeviceError | None = None
+    try:
+        with contextlib.ExitStack() as stack:
+            if isinstance(device, Target):
+                transport = stack.enter_context(device.connect(cancel))
+                serial = transport.serial
+            else:
+                transport = device
+            transport.make_folder(folder, cancel=cancel)
+            digest = choose_digest(transport, cancel)
+            for source in sources:
+                task = _Push(transport, folder, verify, mode, cancel)
+                pushed.append(task.one(source, digest))
+    except DeviceError as caught:
+        error = caught
+    except Exception as caught:  # the other devices have no part in it
+        error = UnexpectedError(serial, caught)
+        error.__cause__ = caught
+    return DevicePush(serial, tuple(pushed), error)
+
+
 @dataclass
 class _Push:
+    """One file to one device."""
+
     transport: Transport
     folder: str
     verify: bool
@@ -129,17 +192,11 @@ class _Push:
     cancel: threading.Event
     notes: list[str] = field(default_factory=list)
 
-    def all(self, sources: Sequence[Path]) -> list[PushedFile]:
-        """Push one file after the other."""
-        self.transport.make_folder(self.folder)
-        digest = choose_digest(self.transport)
-        return [self._one(source, digest) for source in sources]
-
-    def _one(self, source: Path, digest: DeviceDigest | None) -> PushedFile:
+    def one(self, source: Path, digest: DeviceDigest | None) -> PushedFile:
+        """Push it."""
         began = time.monotonic()
-        self.notes = []
         target = confined(self.folder, source.name)
-        refuse_links(self.transport, self.folder, target)
+        refuse_links(self.transport, self.folder, target, self.cancel)
         if digest is None:
             self.notes.append("the device has no program that hashes: nothing could be skipped")
         elif digest.algorithm != "sha256":
@@ -155,7 +212,7 @@ class _Push:
                 if not skipped:
                     hashes.reset()
                     resumed = self._send(target, before, content, hashes, digest, advance)
-        verified = (digest.algorithm if digest else "bytes") if skipped or self.verify else None
+        verified = skipped or self.verify or resumed > 0
         return PushedFile(
             serial=self.transport.serial,
             source=source,
@@ -165,7 +222,7 @@ class _Push:
             skipped=skipped,
             resumed_from=resumed,
             seconds=time.monotonic() - began,
-            verified_by=verified,
+            verified_by=(digest.algorithm if digest else "bytes") if verified else None,
             notes=tuple(self.notes),
         )
 
@@ -178,14 +235,18 @@ class _Push:
         digest: DeviceDigest | None,
     ) -> bool:
         """Tell whether the device has the file."""
-        found = self.transport.stat(target)
+        found = self.transport.stat(target, cancel=self.cancel)
         if found is not None and not found.is_file:
             raise DeviceFileError(self.transport.serial, target, "it is there, and no file")
         if found is None or found.size != size or digest is None:
             return False
         hashes.read(content, size, self.cancel, self.transport.serial)
         there = digest.of_file(self.transport, target, size, self.cancel)
-        return there == hashes.hexdigest(digest.algorithm)
+        if there != hashes.hexdigest(digest.algorithm):
+            return False
+        if found.mode & 0o777 != self.mode:
+            self.transport.run(("chmod", f"{self.mode:o}", target), cancel=self.cancel)
+        return True
 
     def _send(
         self,
@@ -198,14 +259,34 @@ class _Push:
     ) -> int:
         """Write the part file and give it its name; return how much of it was there before."""
         part = PartFile.of(target, about)
+        lock = PushLock(self.transport, target, part.lock, part.path, self.cancel)
+        lock.take()
+        try:
+            return self._send_alone(target, part, lock, about, content, hashes, digest, advance)
+        finally:
+            lock.release()
+
+    def _send_alone(
+        self,
+        target: str,
+        part: PartFile,
+        lock: PushLock,
+        about: os.stat_result,
+        content: BinaryIO,
+        hashes: SourceHash,
+        digest: DeviceDigest | None,
+        advance: Advance,
+    ) -> int:
+        part.remove_others(self.transport, self.cancel)  # the room that they take may be needed
         blocks = verified_blocks(self.transport, part, content, about.st_size, digest, self.cancel)
         there = blocks * BLOCK
-        self._require_space(part.path, about.st_size - there, about.st_size)
         if blocks == 0:
-            self.transport.remove(part.path)
+            self.transport.remove(part.path, cancel=self.cancel)
+        self._require_space(about.st_size - there)
         content.seek(0)
         hashes.read(content, there, self.cancel, self.transport.serial)
         advance(there)
+        lock.refresh()
         try:
             with hashes.while_reading(content) as source:
                 self.transport.write_at(
@@ -225,29 +306,35 @@ class _Push:
                 self.transport.push(source, part.path, advance=advance, cancel=self.cancel)
         now = os.fstat(content.fileno())
         if (about.st_size, about.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
-            self.transport.remove(part.path)
+            self.transport.remove(part.path, cancel=self.cancel)
             raise SourceChangedError(str(content.name))
-        self._check(part.path, about.st_size, hashes, digest)
-        self.transport.run(("chmod", f"{self.mode:o}", part.path))
-        self.transport.rename(part.path, target)
-        part.remove_others(self.transport)
+        lock.refresh()
+        # What was there before may have changed since it was hashed: then all of it counts.
+        verify = self.verify or there > 0
+        self._check(part.path, about.st_size, hashes, digest, verify)
+        old, new = shlex.quote(part.path), shlex.quote(target)
+        lock.run_as_owner(f"[ ! -d {new} ] && chmod {self.mode:o} {old} && mv -f {old} {new}")
         return there
 
-    def _require_space(self, path: str, needed: int, size: int) -> None:
-        free = free_bytes(self.transport, self.folder)
+    def _require_space(self, needed: int) -> None:
+        free = free_bytes(self.transport, self.folder, self.cancel)
         if free is None:
             self.notes.append("the device does not tell how much space is free")
         elif free < needed:
             raise OutOfSpaceError(self.transport.serial, self.folder, needed, free)
 
-    def _check(self, path: str, size: int, hashes: SourceHash, digest: DeviceDigest | None) -> None:
+    def _check(
+        self, path: str, size: int, hashes: SourceHash, digest: DeviceDigest | None, verify: bool
+    ) -> None:
         """Compare what arrived with what was sent: its size, and if asked to its content."""
-        found = self.transport.stat(path)
+        found = self.transport.stat(path, cancel=self.cancel)
         if found is None or found.size not in (size, None):
-            self.transport.remove(path)  # nothing that a later push could go on from
+            self.transport.remove(
+                path, cancel=self.cancel
+            )  # nothing that a later push could go on from
             told = "it is gone" if found is None else f"{found.size} of {size} bytes arrived"
             raise DeviceFileError(self.transport.serial, path, told)
-        if not self.verify:
+        if not verify:
             return
         if digest is not None:
             there = digest.of_file(self.transport, path, size, self.cancel)
@@ -275,6 +362,12 @@ def _source(path: Path) -> Path:
         raise EdgegenError(f"{path}: {error.strerror}", "check the path") from error
     if not stat.S_ISREG(found.st_mode):
         raise EdgegenError(f"{path} is no ordinary file", "name a file, such as a bundle")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise EdgegenError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
     if not path.name:
         raise EdgegenError(f"{path} has no name", "name a file, such as a bundle")
     return path

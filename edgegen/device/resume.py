@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import posixpath
 import re
 import threading
@@ -27,10 +28,12 @@ class PartFile:
 
     Attributes:
         path: Where it is.
+        lock: The file that says who pushes to the target.
         pattern: Matches the names of all part files of the same target.
     """
 
     path: str
+    lock: str
     pattern: re.Pattern[str]
 
     @classmethod
@@ -40,16 +43,21 @@ class PartFile:
         version = f"{about.st_size}-{about.st_mtime_ns}"
         tag = hashlib.sha256(version.encode()).hexdigest()[:12]
         # Room for what stands around it, within the 255 bytes that a name may have.
-        stem = hashlib.sha256(name.encode()).hexdigest()[:16] if len(name.encode()) > 200 else name
-        pattern = re.compile(rf"\.{re.escape(stem)}\.[0-9a-f]{{12}}\.part")
-        return cls(f"{folder}/.{stem}.{tag}.part", pattern)
+        stem = (
+            hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+            if len(os.fsencode(name)) > 200
+            else name
+        )
+        pattern = re.compile(rf"\.{re.escape(stem)}\.[0-9a-f]{{12}}\.part(\.cut)?")
+        return cls(f"{folder}/.{stem}.{tag}.part", f"{folder}/.{stem}.lock", pattern)
 
-    def remove_others(self, transport: Transport) -> None:
-        """Remove what pushes of other versions have left."""
-        folder = posixpath.dirname(self.path)
-        for entry in transport.list(folder):
-            if entry.stat.is_file and self.pattern.fullmatch(entry.name):
-                transport.remove(f"{folder}/{entry.name}")
+    def remove_others(self, transport: Transport, cancel: threading.Event) -> None:
+        """Remove what pushes of other versions have left; only for who holds the lock."""
+        folder, own = posixpath.split(self.path)
+        for entry in transport.list(folder, cancel=cancel):
+            ours = entry.stat.is_file and self.pattern.fullmatch(entry.name)
+            if ours and entry.name != own:
+                transport.remove(f"{folder}/{entry.name}", cancel=cancel)
 
 
 class SourceHash:
@@ -96,6 +104,54 @@ class SourceHash:
             yield cast(BinaryIO, reader)
             reader.finish()
 
+    @contextlib.contextmanager
+    def while_writing(self, sink: BinaryIO) -> Iterator[BinaryIO]:
+        """Yield a file that adds what is written to it; all is there when the block ends."""
+        with ThreadPoolExecutor(1, "hash") as pool:
+            writer = _HashedWriter(sink, self, pool)
+            yield cast(BinaryIO, writer)
+            writer.finish()
+
+
+class _HashedWriter:
+    """Gathers pieces in one of two buffers while the other is hashed and written."""
+
+    def __init__(self, sink: BinaryIO, hashes: SourceHash, pool: ThreadPoolExecutor) -> None:
+        self._sink, self._hashes, self._pool = sink, hashes, pool
+        self._buffers = [memoryview(bytearray(BLOCK)) for _ in range(2)]
+        self._filled = 0
+        self._storing: Future[None] | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Take all of it; the caller may reuse it at once."""
+        left = memoryview(data)
+        while left:
+            count = min(len(left), BLOCK - self._filled)
+            self._buffers[0][self._filled : self._filled + count] = left[:count]
+            self._filled += count
+            left = left[count:]
+            if self._filled == BLOCK:
+                self._pass_on()
+        return len(data)
+
+    def finish(self) -> None:
+        """Wait for everything to be hashed and written."""
+        self._pass_on()
+        if self._storing is not None:
+            self._storing.result()
+
+    def _pass_on(self) -> None:
+        if self._storing is not None:
+            self._storing.result()
+        self._storing = self._pool.submit(self._store, self._buffers[0][: self._filled])
+        self._buffers.reverse()
+        self._filled = 0
+
+    def _store(self, piece: memoryview) -> None:
+        self._hashes.write(piece)
+        while piece:  # a raw file may take less at a time
+            piece = piece[self._sink.write(piece) :]
+
 
 class _HashedReader:
     def __init__(self, source: BinaryIO, hashes: SourceHash, pool: ThreadPoolExecutor) -> None:
@@ -130,7 +186,7 @@ def verified_blocks(
     All of it in most cases, for bytes arrive in order; else, after a power cut or a fault on the
     way, halving tells. Without a way to hash on the device it is none.
     """
-    found = transport.stat(part.path)
+    found = transport.stat(part.path, cancel=cancel)
     if found is None or not found.is_file or digest is None or not found.size:
         return 0
     good, suspect = 0, min(found.size, size) // BLOCK

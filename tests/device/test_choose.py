@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from edgegen.device.testing import Adbd
-from edgegen.device.transports import adb_direct, connect, failures, list_candidates, usb_link, wire
+from edgegen.device.transports import (
+    adb_direct,
+    adb_server,
+    connect,
+    failures,
+    list_candidates,
+    usb_link,
+    wire,
+)
 from edgegen.device.transports.adb_keys import (
     load_keys,
 )
@@ -339,3 +347,19 @@ def test_where_a_server_listens():
 @pytest.mark.parametrize("name", [name for name in dir(failures) if name.endswith("Error")])
 def test_every_error_is_of_our_tree(name):
     assert issubclass(getattr(failures, name), DeviceError)
+
+
+def test_a_device_that_goes_while_a_server_has_others(monkeypatch):
+    """The error names what the server has, and claims nothing where nobody looked."""
+    transport = object.__new__(adb_server.AdbServer)
+    transport.serial, transport._address = "PIXEL9", ("127.0.0.1", 1)
+    listed = [adb_server.ListedDevice("PIXEL8", "device")]
+    monkeypatch.setattr(adb_server, "list_devices", lambda _: listed)
+    error = transport._failure("device 'PIXEL9' not found")
+    assert str(error) == "no device 'PIXEL9' is connected"
+    assert "PIXEL8" in error.hint
+    monkeypatch.undo()
+    error = transport._failure("device 'PIXEL9' not found")  # no server answers any more
+    assert error.hint == (
+        "see what is there with edgegen devices; check the cable and USB debugging"
+    )

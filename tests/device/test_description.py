@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import time
 
 import pytest
 
@@ -22,6 +23,7 @@ from edgegen.device.description import (
     parse_thermal,
 )
 from edgegen.device.testing import DUMPSYS, PROPERTIES
+from edgegen.device.transports.interface import number
 
 MIB = 1024**2
 
@@ -151,3 +153,30 @@ def test_memory():
         "MemTotal": 7822336 * 1024,
         "MemAvailable": 3211000 * 1024,
     }
+
+
+def test_no_text_takes_long():
+    began = time.monotonic()
+    parse_gles("\n" * 400_000)
+    parse_gles("GLES: " + " " * 400_000)
+    parse_getprop("[a]: [\n" * 40_000)
+    parse_getprop("[" * 400_000)
+    parse_battery("  a" * 100_000)
+    parse_meminfo("A" * 400_000 + ": " + " " * 400_000)
+    assert time.monotonic() - began < 2
+
+
+def test_numbers_without_end_are_unknown():
+    nines = "9" * 5000
+    assert parse_meminfo(f"MemTotal: {nines} kB\nMemFree: 1 kB\n") == {"MemFree": 1024}
+    assert parse_thermal(f"Thermal Status: {nines}\n") is None
+    assert parse_battery(f"  level: {nines}\n  scale: {nines}\n") == (None, None)
+    assert parse_supplies(f"Battery|{nines}|Charging|\n") == (None, None)
+    assert parse_clusters(f"{nines}|1|0\n0|{nines}|0\n") == (Cluster((0,), None),)
+    assert [number(text) for text in (None, "", "-1", "1_0", "\u0661", "9" * 20)] == [None] * 6
+    assert number(" 12\n") == 12
+
+
+def test_the_battery_of_a_mouse_is_not_that_of_the_machine():
+    assert parse_supplies("Battery|5|Discharging|Device\nBattery|57|Charging|\n") == (57.0, True)
+    assert parse_supplies("Battery|5|Discharging|Device\n") == (None, None)

@@ -196,6 +196,8 @@ def test_a_file_that_is_longer_than_it_said():
     [
         (struct.pack("<4sI", b"DATA", 65537) + bytes(9), "b'DATA' of 65537 bytes in a file"),
         (struct.pack("<4sI", b"WHAT", 0), "b'WHAT' of 0 bytes in a file"),
+        (struct.pack("<4sI", b"DATA", 0), "b'DATA' of 0 bytes in a file"),
+        (b"", "1000 empty packets"),
     ],
 )
 def test_files_in_records_that_are_none(reply, message):
@@ -209,13 +211,57 @@ def test_files_in_records_that_are_none(reply, message):
 @given(noise=st.binary(min_size=1, max_size=3000))
 def test_any_bytes_end_in_an_error_of_ours_or_a_result(noise):
     with scripted(after_opening(noise)) as serial, direct(serial) as transport:
-        transport.silence_s = 0.2
+        transport.silence_s = transport.flush_s = 0.2
         for call in (
             lambda: transport.shell("x", timeout_s=0.3),
             lambda: transport.stat("/sdcard"),
+            lambda: transport.list("/sdcard"),
+            lambda: transport.pull("/sdcard/x", io.BytesIO(), limit=10_000),
+            lambda: transport.push(io.BytesIO(b"x"), "/sdcard/x"),
         ):
             with contextlib.suppress(DeviceError):
                 call()
+
+
+@settings(max_examples=30)
+@given(
+    command=st.sampled_from([wire.CNXN, wire.AUTH, wire.STLS, wire.OKAY]),
+    arg0=st.integers(0, 4),
+    payload=st.binary(max_size=60),
+    noise=st.binary(max_size=60),
+)
+def test_any_greeting_ends_in_an_error_of_ours_or_a_connection(command, arg0, payload, noise):
+    def greet_with_noise(connected: socket.socket) -> None:
+        read_packet(connected)
+        connected.sendall(packet(command, arg0, 4096, payload) + noise)
+
+    with scripted(greet_with_noise) as serial, contextlib.suppress(DeviceError):
+        AdbDirect(serial, keys=lambda: [NoSigner()], authorize_s=0.5).close()
+
+
+class NoSigner:
+    """Signs what an RSA key signs, and nothing else."""
+
+    def Sign(self, token: bytes) -> bytes:
+        assert len(token) == 20
+        return bytes(256)
+
+    def GetPublicKey(self) -> bytes:
+        return b"key"
+
+
+@pytest.mark.parametrize("length", [0, 19, 21, 5000])
+def test_a_token_of_another_length(length):
+    def ask(connected: socket.socket) -> None:
+        read_packet(connected)
+        connected.sendall(packet(wire.AUTH, wire.AUTH_TOKEN, 0, bytes(length)))
+        connected.recv(1)
+
+    with scripted(ask) as serial:
+        with pytest.raises(ProtocolError) as caught:
+            AdbDirect(serial, keys=lambda: [NoSigner()], authorize_s=2)
+        found = f"a token of {length} bytes, expected 20"
+        assert str(caught.value) == f"{serial} broke the adb protocol: {found}"
 
 
 def test_data_for_one_stream_while_another_is_read():

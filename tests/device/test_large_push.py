@@ -17,7 +17,8 @@ from edgegen.device.push import push
 from edgegen.device.transports import connect
 source, serial = sys.argv[1:]
 with connect(serial, transport="adb-direct") as transport:
-    [[pushed]] = push([source], transport, verify=True).values()
+    [result] = push([source], transport, verify=True).values()
+    [pushed] = result.pushed
     stat = transport.stat(pushed.path)
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([pushed.size, pushed.verified_by, pushed.sha256, stat.size, kib, pushed.seconds]))

@@ -37,9 +37,9 @@ MIB = 1024**2
 def one(reached: Reached, source: Path, **options):
     """Push one file to one device; return the one result, or raise the one error."""
     [result] = push([source], reached.transport, folder=reached.path("bundles"), **options).values()
-    if isinstance(result, Exception):
-        raise result
-    return result[0]
+    if result.error is not None:
+        raise result.error
+    return result.pushed[0]
 
 
 @pytest.fixture
@@ -347,10 +347,12 @@ def test_several_devices_at_once(tmp_path, home, source):
         together_s = time.monotonic() - began
     a, b, c = (double.serial for double in doubles)
     assert list(results) == [a, b, c]
-    assert isinstance(results[c], OutOfSpaceError)
+    assert isinstance(results[c].error, OutOfSpaceError)
     assert together_s < 1.7 * alone_s
     for double in doubles[:2]:
-        assert [file.path for file in results[double.serial]] == [f"{DEFAULT_FOLDER}/model.task"]
+        assert [file.path for file in results[double.serial].pushed] == [
+            f"{DEFAULT_FOLDER}/model.task"
+        ]
         pushed = double.root / DEFAULT_FOLDER.lstrip("/") / "model.task"
         assert pushed.read_bytes() == source.read_bytes()
     size = source.stat().st_size

@@ -42,6 +42,14 @@ def small_buffer(monkeypatch):
         return made
 
     monkeypatch.setattr(socket, "create_connection", connected)
+    connect_to = tcp_link._connect_to
+
+    def connected_to(connecting, *arguments):
+        failed = connect_to(connecting, *arguments)
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 * 1024)
+        return failed
+
+    monkeypatch.setattr(tcp_link, "_connect_to", connected_to)
 
 
 @pytest.fixture

@@ -12,10 +12,18 @@ import socket
 
 import pytest
 from adb_shell.exceptions import UsbReadFailedError, UsbWriteFailedError
+from adb_shell.transport.usb_transport import UsbTransport
 
 from edgegen.device.testing import Adbd
-from edgegen.device.transports import adb_direct, usb_link, wire
-from edgegen.device.transports.failures import ConnectionLostError
+from edgegen.device.transports import adb_direct, connect, list_candidates, usb_link, wire
+from edgegen.device.transports.failures import (
+    ConnectionLostError,
+    MissingLibraryError,
+    UnknownSerialError,
+    UsbPermissionError,
+)
+from edgegen.device.transports.patience import Patience
+from tests.device.doubles import free_port, plain_environment
 
 PACKET = 512
 
@@ -139,3 +147,85 @@ def test_a_cable_that_is_pulled_out(plugged):
     with pytest.raises(ConnectionLostError) as caught:
         transport.shell("true", timeout_s=10)
     assert str(caught.value) == "lost the connection to R5: USB: USBErrorNoDevice"
+
+
+def test_a_cable_that_is_pulled_out_before_the_empty_packet():
+    class Pulled:
+        def bulk_write(self, data, timeout_s):
+            if not data:
+                raise UsbWriteFailedError("gone", USBErrorNoDevice())
+            return len(data)
+
+    link = usb_link.UsbLink(Pulled(), "R5", PACKET)
+    with pytest.raises(ConnectionLostError) as caught:
+        link.write([bytes(24), bytes(PACKET)], Patience("R5"))
+    assert str(caught.value) == "lost the connection to R5: USB: USBErrorNoDevice"
+
+
+def test_a_libusb_that_does_not_work(monkeypatch):
+    def broken():
+        raise OSError("LIBUSB_ERROR_OTHER")
+
+    monkeypatch.setattr(UsbTransport, "find_all_adb_devices", broken)
+    with pytest.raises(MissingLibraryError) as caught:
+        usb_link.list_usb()
+    assert str(caught.value) == ("adb over USB needs a libusb that works, which is not installed")
+    assert adb_direct.usb_devices() is None
+
+
+class Locked:
+    """A phone whose serial number may not be read before it is opened, if at all.
+
+    Attributes:
+        tells: What it then says.
+    """
+
+    def __init__(self, tells=None):
+        self._tells, self._setting, self.closed = tells, self, False
+
+    def iterEndpoints(self):
+        return []
+
+    @property
+    def serial_number(self):
+        if not self._open:
+            raise PermissionError
+        return self._tells
+
+    _open = False
+
+    def connect(self, timeout_s):
+        if self._tells is None:
+            raise USBErrorAccess
+        self._open = True
+
+    def close(self):
+        self.closed = True
+
+
+class USBErrorAccess(Exception):
+    pass
+
+
+def test_a_phone_that_may_not_be_opened_is_listed(monkeypatch, tmp_path):
+    device = usb_link.UsbDevice(None, 0x18D1, Locked())
+    monkeypatch.setattr(adb_direct, "list_usb", lambda: [device])
+    environment = plain_environment(tmp_path, free_port())
+    [found] = list_candidates(environment=environment)
+    assert (found.serial, found.state, found.transport) == (
+        "usb-18d1",
+        "no permissions",
+        "adb-direct",
+    )
+    with pytest.raises(UsbPermissionError):
+        connect(environment=environment)
+
+
+def test_another_phone_than_the_named_one_is_not_taken(monkeypatch):
+    other = Locked("OTHER")
+    device = usb_link.UsbDevice(None, 0x18D1, other)
+    monkeypatch.setattr(adb_direct, "list_usb", lambda: [device])
+    with pytest.raises(UnknownSerialError) as caught:
+        adb_direct.AdbDirect("R5", keys=list)
+    assert str(caught.value) == "no device 'R5' is connected"
+    assert other.closed

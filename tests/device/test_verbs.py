@@ -168,10 +168,12 @@ def test_push_to_two_of_which_one_has_no_space(phone, source, tmp_path, capsys):
         words = ["push", str(source), "-d", phone.serial, "-d", full.serial]
         assert main(words) == 1
         said = capsys.readouterr()
-        assert said.err == by(phone) + by(full) + (
+        assert by(phone) in said.err
+        assert by(full) in said.err
+        assert said.err.replace(by(phone), "").replace(by(full), "") == (
             f"error: {full.serial}: /data/local/tmp/edgegen on {full.serial} has too little space: "
             "2.0 MiB are needed, 0.0 MiB are free\n"
-            "hint: remove files there (edgegen shell -- ls -l /data/local/tmp/edgegen), or choose "
+            "hint: remove files there (edgegen shell -- ls -la /data/local/tmp/edgegen), or choose "
             "another folder with --to\n"
         )
         assert "2.00 MiB sent" in said.out
@@ -330,3 +332,64 @@ def test_progress_on_a_terminal_tells_rate_and_time_left(phone, tmp_path, enviro
     assert re.search(r"[\d.]+/10\.\d+ MiB", text) or re.search(r"[\d.]+/10\.\d+ [A-Z]", text)
     assert re.search(r"[\d.]+ MB/s", text)
     assert re.search(r"\d:\d\d:\d\d", text)
+
+
+def test_a_push_to_one_that_is_unreachable_does_not_stop_the_other(phone, source, capsys):
+    nobody = f"127.0.0.1:{free_port()}"
+    assert main(["push", str(source), "-d", nobody, "-d", phone.serial]) == 1
+    assert there(phone).read_bytes() == source.read_bytes()
+    said = capsys.readouterr()
+    assert "2.00 MiB sent" in said.out
+    assert f"error: {nobody}: cannot connect to {nobody}: Connection refused\n" in said.err
+
+
+def test_a_file_that_was_there_by_another_hash(source, tmp_path, environment, capsys):
+    (tmp_path / "old").mkdir()
+    with Adbd(tmp_path / "old", missing=("sha256sum", "toybox", "busybox", "openssl")) as old:
+        for _ in range(2):
+            assert main(["push", str(source), "-d", old.serial]) == 0
+        assert capsys.readouterr().out.endswith(" was there already (2.00 MiB, same SHA-1)\n")
+
+
+def test_what_a_device_says_does_not_take_over_the_terminal(tmp_path, source, environment, capsys):
+    """Its name, its errors, whatever it is that holds an escape sequence."""
+    evil = "\x1b]0;owned\x07\x1b[2J"
+    (tmp_path / "evil").mkdir()
+    mkdir = f"printf '%s\\n' '{evil}' >&2; exit 1"
+    properties = {"ro.product.model": evil, "ro.build.version.sdk": "35"}
+    with Adbd(tmp_path / "evil", commands={"mkdir": mkdir}, properties=properties) as device:
+        assert main(["devices", "-d", device.serial]) == 0
+        words = ["push", str(source), "-d", device.serial]
+        assert main(words) == 1
+        assert main([*words, "-d", "local", "--to", str(tmp_path / "here")]) == 1
+    said = capsys.readouterr()
+    assert "owned" in said.out
+    assert "owned" in said.err
+    assert not set("\x1b\x07") & set(said.out + said.err)
+
+
+def test_names_that_are_not_utf_8_are_printed(phone, tmp_path, capsys):
+    source = tmp_path / os.fsdecode(b"\xff.task")
+    source.write_bytes(b"x")
+    assert main(["push", str(source), "-d", phone.serial]) == 0
+    assert "/data/local/tmp/edgegen/\ufffd.task on " in capsys.readouterr().out
+
+
+def test_devices_tells_why_each_is_reached_as_it_is(phone, capsys):
+    assert main(["devices", "--json", "-d", phone.serial, "-d", "local"]) == 0
+    reasons = [device["reason"] for device in json.loads(capsys.readouterr().out)]
+    assert reasons == ["an address that no adb server holds", "named so"]
+
+
+def test_ctrl_c_while_a_device_is_silent(phone, source, environment):
+    phone.faults.arm(stall_after_received=1500)
+    command = [*ORDINARY_SIGNALS, sys.executable, "-m", "edgegen"]
+    with subprocess.Popen(
+        [*command, "push", str(source), "-d", phone.serial], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert wait_for(lambda: phone.faults.happened, timeout_s=30)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert time.monotonic() - began < 6
+    assert process.returncode == 130

@@ -25,7 +25,10 @@ from edgegen.errors import DeviceError
 _HOST_FEATURES = ",".join(
     (wire.SHELL_V2, "cmd", wire.STAT_V2, wire.LS_V2, "fixed_push_mkdir", wire.SENDRECV_V2)
 )
+_TOKEN_BYTES = 20  # what an RSA signature of adb's is made of
 _UNACKNOWLEDGED = 1  # packets that the protocol lets a side send before it must wait
+
+_CONTROL_S = 2.0  # for a packet without payload to go out
 
 Answer = TypeVar("Answer")
 
@@ -110,6 +113,8 @@ class AdbConnection:
                 raise TlsRequiredError(self.serial)
             if command != wire.AUTH or arg0 != wire.AUTH_TOKEN:
                 raise ProtocolError(self.serial, "an unexpected packet instead of a greeting")
+            if len(payload) != _TOKEN_BYTES:
+                raise ProtocolError(self.serial, f"a token of {len(payload)} bytes, expected 20")
             if signers is None:
                 signers = keys()
                 standard = signers[0]
@@ -136,8 +141,8 @@ class AdbConnection:
         with self._condition:
             local_id, self._next_id = self._next_id, self._next_id % 0x7FFFFFFF + 1
             stream = self._streams[local_id] = AdbStream(self, local_id)
-        self._write(wire.OPEN, local_id, 0, [text], patience)
         try:
+            self._write(wire.OPEN, local_id, 0, [text], patience)
             self.wait(lambda: stream.remote_id is not None or stream.ended or None, patience)
         except BaseException:
             stream.close()
@@ -171,7 +176,7 @@ class AdbConnection:
 
     def control(self, command: int, stream: AdbStream) -> None:
         """Send OKAY or CLSE for a stream."""
-        patience = Patience(self.serial, timeout_s=10)
+        patience = Patience(self.serial, timeout_s=_CONTROL_S)
         self._write(command, stream.local_id, stream.remote_id or 0, (), patience)
 
     def forget(self, stream: AdbStream) -> None:
@@ -216,12 +221,15 @@ class AdbConnection:
     ) -> tuple[int, int, int, memoryview] | None:
         """Return a packet, or `None` when time ran out; what came of it is kept."""
         if self._payload is None:
-            if not self._fill(self._header, wait_s, patience):
+            if not self._fill(self._header, wait_s, None):
                 return None
             length = self._check_header()
             self._payload = bytearray(length)
             self._got = 0
-        if self._payload and not self._fill(self._payload, wait_s, patience):
+            if self._is_awaited():
+                patience.heard()
+        live = patience if self._is_awaited() else None
+        if self._payload and not self._fill(self._payload, wait_s, live):
             return None
         payload, self._payload, self._got = self._payload, None, 0
         command, arg0, arg1, _, payload_sum, _ = wire.HEADER.unpack(self._header)
@@ -231,14 +239,23 @@ class AdbConnection:
             raise ProtocolError(self.serial, "a packet whose checksum is wrong")
         return command, arg0, arg1, memoryview(payload)
 
-    def _fill(self, buffer: bytearray, wait_s: float, patience: Patience) -> bool:
+    def _is_awaited(self) -> bool:
+        """Whether the packet that has begun is a sign of life: for a stream, and not empty."""
+        command, _, arg1, length, _, _ = wire.HEADER.unpack(self._header)
+        stream = self._streams.get(arg1)
+        if stream is None:
+            return False
+        return bool(length) if command == wire.WRTE else not stream.may_send
+
+    def _fill(self, buffer: bytearray, wait_s: float, patience: Patience | None) -> bool:
         view = memoryview(buffer)
         while self._got < len(buffer):
             count = self._link.read_into(view[self._got :], wait_s)
             if not count:
                 return False
             self._got += count
-            patience.heard()
+            if patience is not None:
+                patience.heard()
         return True
 
     def _check_header(self) -> int:

@@ -76,11 +76,18 @@ class AdbServer(AdbTransport):
                 raise CommandFailedError(self.serial, name, None, why) from error
         except _Refused as error:
             stream.close()
-            raise _server_failure(self.serial, error.reason) from error
+            raise self._failure(error.reason) from error
         except BaseException:
             stream.close()
             raise
         return stream
+
+    def _failure(self, reason: str) -> DeviceError:
+        try:
+            known = [device.serial for device in list_devices(self._address)]
+        except DeviceError:
+            known = None
+        return _server_failure(self.serial, reason, known)
 
 
 def server_address(environment: Mapping[str, str] | None = None) -> tuple[str, int]:
@@ -258,13 +265,13 @@ def _text(reader: Reader) -> str:
     return reader.exactly(count).decode("utf-8", "replace")
 
 
-def _server_failure(serial: str, reason: str) -> DeviceError:
+def _server_failure(serial: str, reason: str, known: Sequence[str] | None = None) -> DeviceError:
     """Return the error for what the server says about a device."""
     lowered = reason.lower()
     if "unauthorized" in lowered or "authorizing" in lowered:
         return UnauthorizedError(serial)
     if "not found" in lowered or "no devices" in lowered:
-        return UnknownSerialError(serial, [])
+        return UnknownSerialError(serial, known)
     if "permission" in lowered:
         return UsbPermissionError(serial)
     if "offline" in lowered or "connecting" in lowered:

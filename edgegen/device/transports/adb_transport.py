@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import shlex
 import threading
 import time
 from abc import abstractmethod
@@ -13,9 +11,16 @@ from typing import BinaryIO
 
 from edgegen.device.transports import wire
 from edgegen.device.transports.byte_stream import ByteStream
+from edgegen.device.transports.device_writer import (
+    DeviceWriter,
+    last_words,
+    parse_probe,
+    probe,
+)
 from edgegen.device.transports.failures import (
     CommandFailedError,
     DeviceFileError,
+    EndlessOutputError,
     NoRawInputError,
     file_failure,
 )
@@ -27,6 +32,7 @@ from edgegen.device.transports.interface import (
     ShellStream,
     Transport,
     checked,
+    number,
     script,
     without_size,
 )
@@ -36,7 +42,9 @@ from edgegen.device.transports.sync_protocol import SyncSession
 from edgegen.errors import DeviceError
 
 _OPEN_S = 20.0
-_LARGEST_V1 = 2**32 - 1
+_UNKNOWN_SIZE = 2**40  # bytes to take of a file whose size nobody tells
+_END_S = 2.0
+_SAID_BYTES = 64 * 1024  # what a program that writes a file may have to say
 # Ends a command with what it has started, politely first. {0} is its process group.
 _END = """
 kill -TERM -{0} 2>/dev/null || kill -TERM {0} 2>/dev/null || exit 0
@@ -53,6 +61,7 @@ class AdbTransport(Transport):
     """
 
     features: frozenset[str]
+    _found_writer: DeviceWriter | None = None
 
     @abstractmethod
     def _open(self, service: str, patience: Patience) -> ByteStream:
@@ -115,7 +124,7 @@ class AdbTransport(Transport):
         """End a command that still runs; adbd itself ends no more than its shell."""
         service = "shell,v2,raw:" if wire.SHELL_V2 in self.features else "shell:"
         with contextlib.suppress(DeviceError):  # the device may be gone, and the command with it
-            patience = Patience(self.serial, timeout_s=5)
+            patience = Patience(self.serial, timeout_s=_END_S)
             stream = self._open(service + _END.format(process_id), patience)
             try:
                 while stream.receive(patience) is not None:
@@ -123,28 +132,29 @@ class AdbTransport(Transport):
             finally:
                 stream.close()
 
-    def stat(self, path: str) -> FileStat | None:
+    def stat(self, path: str, *, cancel: threading.Event | None = None) -> FileStat | None:
         """Return what lies under a path; see `Transport.stat`."""
-        with self._sync(timeout_s=self.silence_s) as session:
+        with self._sync(timeout_s=self.silence_s, cancel=cancel) as session:
             found = session.stat(checked(path))
         if found is None or wire.STAT_V2 in self.features or not found.is_file:
             return found
-        return self._whole_size(path, found)
+        return self._whole_size(path, found, cancel)
 
-    def _whole_size(self, path: str, found: FileStat) -> FileStat:
+    def _whole_size(
+        self, path: str, found: FileStat, cancel: threading.Event | None = None
+    ) -> FileStat:
         """Ask a device that counts in 32 bits for the size in another way."""
-        result = self.shell(("wc", "-c", path), timeout_s=self.silence_s)
+        result = self.shell(("wc", "-c", path), timeout_s=self.silence_s, cancel=cancel)
         counted = result.text.split()
-        if result.exit_code == 0 and counted and counted[0].isdecimal():
-            return FileStat(found.mode, int(counted[0]), found.mtime)
-        return without_size(found)
+        size = number(counted[0]) if result.exit_code == 0 and counted else None
+        return without_size(found) if size is None else FileStat(found.mode, size, found.mtime)
 
-    def list(self, path: str) -> list[FolderEntry]:
+    def list(self, path: str, *, cancel: threading.Event | None = None) -> list[FolderEntry]:
         """Return what a folder holds; see `Transport.list`."""
-        with self._sync(timeout_s=self.silence_s) as session:
+        with self._sync(timeout_s=self.silence_s, cancel=cancel) as session:
             entries = sorted(session.list(checked(path)), key=lambda entry: entry.name)
         if not entries:  # adbd says as much of a folder that is not there
-            found = self.stat(path.rstrip("/") + "/.")
+            found = self.stat(path.rstrip("/") + "/.", cancel=cancel)
             if found is None or not found.is_folder:
                 raise DeviceFileError(self.serial, path, "no folder that can be read")
         return entries
@@ -178,18 +188,37 @@ class AdbTransport(Transport):
 
         By `dd`, since adbd removes a file whose transfer by `sync:` breaks off.
         """
-        name = shlex.quote(checked(path))
-        text = f"dd of={name} bs=1048576 seek={block} conv=notrunc,fsync"
-        if wire.SHELL_V2 not in self.features:  # nothing there tells the end of what it reads
-            text = f"head -c {size} | {text}"
+        counted = wire.SHELL_V2 not in self.features  # nothing there tells the end of what it reads
+        writer = self._writer(path, counted, cancel)
+        text = (
+            f"{writer.begin(path, block)}\n{writer.script(path, block, size if counted else None)}"
+        )
         patience = Patience(self.serial, silence_s=self.silence_s, cancel=cancel)
+        patience.expect_progress()
         said = bytearray()
         with self._running(text, patience, source, advance) as running:
-            patience.allow_silence(max(self.flush_s, self.silence_s))
+            patience.finish_within(max(self.flush_s, self.silence_s))
             for output in running:
-                said = (said + output.data)[-4096:]
+                said += output.data
+                if len(said) > _SAID_BYTES:
+                    what = "what it says of a file that it writes"
+                    raise EndlessOutputError(self.serial, what, _SAID_BYTES)
             if running.exit_code != 0:
-                raise file_failure(self.serial, path, _last_words(bytes(said)))
+                raise file_failure(self.serial, path, last_words(bytes(said)))
+
+    def _writer(self, path: str, counted: bool, cancel: threading.Event | None) -> DeviceWriter:
+        """Find out how this device writes into a file; once, for that does not change."""
+        if self._found_writer is None:
+            said = self.shell(
+                probe(checked(path), counted=counted), timeout_s=self.silence_s, cancel=cancel
+            )
+            found = parse_probe(said.text, counted=counted)
+            if found is None:
+                raise NoRawInputError(self.serial)
+            if not found.certain:
+                return found
+            self._found_writer = found
+        return self._found_writer
 
     def pull(
         self,
@@ -202,22 +231,22 @@ class AdbTransport(Transport):
     ) -> int:
         """Read a file; see `Transport.pull`."""
         if limit is None:
-            limit = self._size(path)
+            limit = self._size(path, cancel)
         with self._sync(cancel=cancel) as session:
             return session.receive(checked(path), sink, limit, advance)
 
-    def _size(self, path: str) -> int:
-        with self._sync(timeout_s=self.silence_s) as session:
+    def _size(self, path: str, cancel: threading.Event | None) -> int:
+        with self._sync(timeout_s=self.silence_s, cancel=cancel) as session:
             found = session.stat(checked(path))
         if found is None:
             raise DeviceFileError(self.serial, path, "no such file")
         if found.is_link:
-            return _LARGEST_V1**2  # of what it points to nothing is known
+            return _UNKNOWN_SIZE  # of what it points to nothing is known
         if not found.is_file:
             raise DeviceFileError(self.serial, path, "no ordinary file")
         if wire.STAT_V2 not in self.features:
-            found = self._whole_size(path, found)
-        return _LARGEST_V1**2 if found.size is None else found.size
+            found = self._whole_size(path, found, cancel)
+        return _UNKNOWN_SIZE if found.size is None else found.size
 
     @contextlib.contextmanager
     def _sync(
@@ -231,10 +260,3 @@ class AdbTransport(Transport):
             yield SyncSession(stream, self.features, patience)
         finally:
             stream.close()
-
-
-def _last_words(said: bytes) -> str:
-    """Return the line in which `dd` complains, without its own name before it."""
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    complaints = [line for line in lines if not re.match(r"\d+(\+\d+ records| bytes) ", line)]
-    return (complaints or ["dd said nothing"])[0].removeprefix("dd: ")

@@ -6,12 +6,17 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
-from edgegen.device.transports.failures import ConnectionLostError, EndlessOutputError
+from edgegen.device.transports.failures import (
+    ConnectionLostError,
+    EndlessOutputError,
+    ProtocolError,
+)
 from edgegen.device.transports.patience import Patience
 
 Part = bytes | bytearray | memoryview
 
 BACKLOG_BYTES = 16 * 1024**2
+_EMPTY_PACKETS = 1000  # one after the other; no adbd sends any
 
 
 class Backlog:
@@ -83,11 +88,15 @@ class Reader:
 
     def some(self, limit: int) -> memoryview | None:
         """Return 1 to `limit` bytes, `None` at the end; valid until the next call."""
-        if not self._rest:
+        for _ in range(_EMPTY_PACKETS):
+            if self._rest:
+                break
             more = self.stream.receive(self.patience)
             if more is None:
                 return None
             self._rest = more
+        else:
+            raise ProtocolError(self.stream.serial, f"{_EMPTY_PACKETS} empty packets")
         taken, self._rest = self._rest[:limit], self._rest[limit:]
         return taken
 

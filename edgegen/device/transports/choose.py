@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ def connect(
     *,
     transport: str = "auto",
     environment: Mapping[str, str] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Transport:
     """Connect to a device.
 
@@ -53,6 +55,7 @@ def connect(
         transport: One of `TRANSPORTS`, or `auto`: an adb server that runs and knows the device,
             else adb without one.
         environment: In place of `os.environ`.
+        cancel: Set it from another thread to stop connecting.
 
     Returns:
         The device; its `name` is the transport and its `reason` why that was chosen.
@@ -66,14 +69,19 @@ def connect(
             f"unknown transport '{transport}'", did_you_mean(transport, ("auto", *TRANSPORTS))
         )
     named = serial or environment.get("ANDROID_SERIAL") or None
-    if transport == "local" or (serial == local.SERIAL and transport == "auto"):
+    if transport == "local" and serial not in (None, local.SERIAL):
+        raise DeviceError(
+            f"'{serial}' is not this machine, which is all that --transport local reaches",
+            "leave --transport out, or the device",
+        )
+    if transport == "local" or (named == local.SERIAL and transport == "auto"):
         return _reasoned(local.Local(), "asked for" if transport == "local" else "named so")
     chosen = _choose(named, transport, environment)
     if chosen.transport == "adb-server":
         address = adb_server.server_address(environment)
         return _reasoned(adb_server.AdbServer(chosen.serial, address=address), chosen.reason)
     keys = functools.partial(load_keys, environment)
-    return _reasoned(adb_direct.AdbDirect(chosen.serial, keys=keys), chosen.reason)
+    return _reasoned(adb_direct.AdbDirect(chosen.serial, keys=keys, cancel=cancel), chosen.reason)
 
 
 def list_candidates(
@@ -89,9 +97,13 @@ def list_candidates(
         for candidate in _at_server(environment, needed=transport == "adb-server"):
             found[candidate.serial] = candidate
     if transport in ("auto", "adb-direct"):
-        for serial in adb_direct.usb_serials() or ():
+        served = any(not adb_direct.is_address(serial) for serial in found)
+        for device in adb_direct.usb_devices() or ():
+            if device.serial is None and served:
+                continue  # most likely what the server has listed
+            state = "no permissions" if device.serial is None else "device"
             reason = "on USB, and no adb server holds it"
-            found.setdefault(serial, Candidate(serial, "adb-direct", "device", reason))
+            found.setdefault(device.name, Candidate(device.name, "adb-direct", state, reason))
     named = environment.get("ANDROID_SERIAL", "")
     if transport != "adb-server" and adb_direct.is_address(named):
         reason = "ANDROID_SERIAL is an address"
@@ -139,7 +151,7 @@ def _at_server(environment: Mapping[str, str], *, needed: bool) -> list[Candidat
 def _looked(transport: str, environment: Mapping[str, str]) -> list[str]:
     host, port = adb_server.server_address(environment)
     places = {"adb-server": f"the adb server at {host}:{port}", "adb-direct": "USB"}
-    if adb_direct.usb_serials() is None:
+    if adb_direct.usb_devices() is None:
         places["adb-direct"] = "not USB, for libusb1 is not installed"
     return [place for name, place in places.items() if transport in ("auto", name)]
 

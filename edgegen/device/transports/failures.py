@@ -13,7 +13,19 @@ from edgegen.errors import DeviceError, did_you_mean
 _MIB = 1024**2
 
 
-class NoDeviceError(DeviceError):
+def shown(text: str) -> str:
+    """Return text of a device without the characters that could take over a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+class _Failure(DeviceError):
+    """Its text holds what a device said, and no more than can be shown."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(shown(message), None if hint is None else shown(hint))
+
+
+class NoDeviceError(_Failure):
     """Nothing is connected."""
 
     def __init__(self, looked: Sequence[str]) -> None:
@@ -24,7 +36,7 @@ class NoDeviceError(DeviceError):
         )
 
 
-class SeveralDevicesError(DeviceError):
+class SeveralDevicesError(_Failure):
     """More than one device is connected, and none was named.
 
     Attributes:
@@ -39,19 +51,20 @@ class SeveralDevicesError(DeviceError):
         )
 
 
-class UnknownSerialError(DeviceError):
+class UnknownSerialError(_Failure):
     """The named device is not connected."""
 
-    def __init__(self, serial: str, known: Sequence[str]) -> None:
-        super().__init__(
-            f"no device '{serial}' is connected",
-            did_you_mean(serial, known)
-            if known
-            else "no other device is connected either; check the cable and USB debugging",
-        )
+    def __init__(self, serial: str, known: Sequence[str] | None) -> None:
+        if known is None:  # nobody looked
+            hint = "see what is there with edgegen devices; check the cable and USB debugging"
+        elif known:
+            hint = did_you_mean(serial, known)
+        else:
+            hint = "no other device is connected either; check the cable and USB debugging"
+        super().__init__(f"no device '{serial}' is connected", hint)
 
 
-class UnauthorizedError(DeviceError):
+class UnauthorizedError(_Failure):
     """The device does not know this computer's key."""
 
     def __init__(self, serial: str) -> None:
@@ -62,7 +75,7 @@ class UnauthorizedError(DeviceError):
         )
 
 
-class OfflineError(DeviceError):
+class OfflineError(_Failure):
     """The device is known but does not answer."""
 
     def __init__(self, serial: str, state: str = "offline") -> None:
@@ -73,7 +86,7 @@ class OfflineError(DeviceError):
         )
 
 
-class UsbPermissionError(DeviceError):
+class UsbPermissionError(_Failure):
     """The system does not let this user open the USB device."""
 
     def __init__(self, serial: str, vendor: int | None = None) -> None:
@@ -90,7 +103,7 @@ class UsbPermissionError(DeviceError):
         )
 
 
-class UsbBusyError(DeviceError):
+class UsbBusyError(_Failure):
     """Something else, mostly the adb server, holds the USB device."""
 
     def __init__(self, serial: str) -> None:
@@ -100,7 +113,7 @@ class UsbBusyError(DeviceError):
         )
 
 
-class TlsRequiredError(DeviceError):
+class TlsRequiredError(_Failure):
     """The device wants an encrypted connection, which only adb itself speaks."""
 
     def __init__(self, serial: str) -> None:
@@ -111,7 +124,7 @@ class TlsRequiredError(DeviceError):
         )
 
 
-class NoServerError(DeviceError):
+class NoServerError(_Failure):
     """No adb server answers."""
 
     def __init__(self, address: str, why: str) -> None:
@@ -121,7 +134,7 @@ class NoServerError(DeviceError):
         )
 
 
-class UnreachableError(DeviceError):
+class UnreachableError(_Failure):
     """Nothing listens at a network address."""
 
     def __init__(self, serial: str, why: str) -> None:
@@ -131,7 +144,7 @@ class UnreachableError(DeviceError):
         )
 
 
-class MissingLibraryError(DeviceError):
+class MissingLibraryError(_Failure):
     """A library for a kind of device is not installed."""
 
     def __init__(self, library: str, purpose: str) -> None:
@@ -141,7 +154,7 @@ class MissingLibraryError(DeviceError):
         )
 
 
-class ConnectionLostError(DeviceError):
+class ConnectionLostError(_Failure):
     """The connection broke in the middle of something."""
 
     def __init__(self, serial: str, why: str) -> None:
@@ -152,7 +165,7 @@ class ConnectionLostError(DeviceError):
         )
 
 
-class DeviceTimeoutError(DeviceError):
+class DeviceTimeoutError(_Failure):
     """The device did not answer, or not finish, in time."""
 
     def __init__(self, serial: str, what: str, seconds: float) -> None:
@@ -162,14 +175,14 @@ class DeviceTimeoutError(DeviceError):
         )
 
 
-class CancelledError(DeviceError):
+class CancelledError(_Failure):
     """The caller asked to stop."""
 
     def __init__(self, serial: str) -> None:
         super().__init__(f"stopped working with {serial}, as asked", None)
 
 
-class ProtocolError(DeviceError):
+class ProtocolError(_Failure):
     """The device said something that the protocol does not allow."""
 
     def __init__(self, serial: str, found: str) -> None:
@@ -179,19 +192,19 @@ class ProtocolError(DeviceError):
         )
 
 
-class OutOfSpaceError(DeviceError):
+class OutOfSpaceError(_Failure):
     """The device's disk is too full."""
 
     def __init__(self, serial: str, folder: str, needed: int, free: int) -> None:
         super().__init__(
             f"{folder} on {serial} has too little space: {_mib(needed)} are needed, "
             f"{_mib(free)} are free",
-            f"remove files there (edgegen shell -- ls -l {folder}), or choose another folder "
+            f"remove files there (edgegen shell -- ls -la {folder}), or choose another folder "
             "with --to",
         )
 
 
-class ReadOnlyTargetError(DeviceError):
+class ReadOnlyTargetError(_Failure):
     """The target cannot be written."""
 
     def __init__(self, serial: str, path: str, why: str) -> None:
@@ -201,7 +214,18 @@ class ReadOnlyTargetError(DeviceError):
         )
 
 
-class DeviceFileError(DeviceError):
+class UnreadableError(_Failure):
+    """The device lets nobody read there."""
+
+    def __init__(self, serial: str, path: str, why: str) -> None:
+        super().__init__(
+            f"cannot read {path} on {serial}: {why}",
+            "copy it to where the shell may read it, such as /data/local/tmp; an app's own files "
+            "need run-as",
+        )
+
+
+class DeviceFileError(_Failure):
     """A file on the device is missing, of the wrong kind, or cannot be read."""
 
     def __init__(self, serial: str, path: str, why: str) -> None:
@@ -210,14 +234,14 @@ class DeviceFileError(DeviceError):
         )
 
 
-class PathRefusedError(DeviceError):
+class PathRefusedError(_Failure):
     """A path leaves the folder it must stay in, or cannot be a path at all."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"refused the path {path!r}: {why}", "name a file below the chosen folder")
 
 
-class CommandFailedError(DeviceError):
+class CommandFailedError(_Failure):
     """A command on the device failed that must not."""
 
     def __init__(self, serial: str, command: str, exit_code: int | None, said: str) -> None:
@@ -228,7 +252,7 @@ class CommandFailedError(DeviceError):
         )
 
 
-class NoRawInputError(DeviceError):
+class NoRawInputError(_Failure):
     """The device has no service that takes bytes as they are."""
 
     def __init__(self, serial: str) -> None:
@@ -238,7 +262,7 @@ class NoRawInputError(DeviceError):
         )
 
 
-class CorruptedError(DeviceError):
+class CorruptedError(_Failure):
     """What arrived is not what was sent."""
 
     def __init__(self, serial: str, path: str, found: str, expected: str) -> None:
@@ -249,7 +273,27 @@ class CorruptedError(DeviceError):
         )
 
 
-class SourceChangedError(DeviceError):
+class TargetBusyError(_Failure):
+    """Another push writes the same file."""
+
+    def __init__(self, serial: str, target: str, lock: str) -> None:
+        super().__init__(
+            f"another push to {target} on {serial} is under way",
+            f"wait until it has ended; if there is none, remove {lock} there",
+        )
+
+
+class UnexpectedError(_Failure):
+    """Something that should not happen; it ends the work with one device only."""
+
+    def __init__(self, serial: str, error: BaseException) -> None:
+        super().__init__(
+            f"the work with {serial} ended with {type(error).__name__}: {error}",
+            "this is a fault of edgegen: please report it",
+        )
+
+
+class SourceChangedError(_Failure):
     """A file changed while it was pushed."""
 
     def __init__(self, path: str) -> None:
@@ -258,7 +302,7 @@ class SourceChangedError(DeviceError):
         )
 
 
-class EndlessOutputError(DeviceError):
+class EndlessOutputError(_Failure):
     """The device sends more than anybody asked for."""
 
     def __init__(self, serial: str, what: str, limit: int) -> None:
@@ -268,9 +312,12 @@ class EndlessOutputError(DeviceError):
         )
 
 
-def file_failure(serial: str, path: str, why: str) -> DeviceError:
-    """Return the error for what a device said about a path."""
+def file_failure(serial: str, path: str, why: str, *, reading: bool = False) -> DeviceError:
+    """Return the error for what a device said about a path that we read, or else write."""
     lowered = why.lower()
+    if reading:
+        kind = UnreadableError if "permission denied" in lowered else DeviceFileError
+        return kind(serial, path, why)
     if "no space left" in lowered or "disk quota exceeded" in lowered:
         folder = path.rpartition("/")[0] or "/"
         return DeviceFullError(serial, folder)
@@ -283,10 +330,10 @@ class DeviceFullError(OutOfSpaceError):
     """The device's disk became full while writing."""
 
     def __init__(self, serial: str, folder: str) -> None:
-        DeviceError.__init__(
+        _Failure.__init__(
             self,
             f"{folder} on {serial} is full",
-            f"remove files there (edgegen shell -- ls -l {folder}), or choose another folder "
+            f"remove files there (edgegen shell -- ls -la {folder}), or choose another folder "
             "with --to; nothing was left under the final name",
         )
 

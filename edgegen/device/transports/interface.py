@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import stat
 import threading
@@ -216,11 +217,11 @@ class Transport(ABC):
         return result.text
 
     @abstractmethod
-    def stat(self, path: str) -> FileStat | None:
+    def stat(self, path: str, *, cancel: threading.Event | None = None) -> FileStat | None:
         """Return what lies under a path, `None` if nothing does."""
 
     @abstractmethod
-    def list(self, path: str) -> list[FolderEntry]:
+    def list(self, path: str, *, cancel: threading.Event | None = None) -> list[FolderEntry]:
         """Return what a folder holds, by name, without `.` and `..`.
 
         Raises:
@@ -261,6 +262,8 @@ class Transport(ABC):
     ) -> None:
         """Write `size` bytes into a file from its `block`-th MiB on, and sync it.
 
+        Where `block` is not 0 the file must be there and hold what comes before, else it is an
+        error: what another has removed is not made anew with zeros in front.
         What breaks off leaves the bytes that arrived. Writing the same again, even while an
         earlier call that was cut off still lingers on the device, does no harm. Raises as `push`.
         """
@@ -289,21 +292,23 @@ class Transport(ABC):
             EndlessOutputError: the device sends more than `limit`.
         """
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, *, cancel: threading.Event | None = None) -> None:
         """Remove a file, if it is there."""
-        self._file_command(("rm", "-f", checked(path)), path)
+        self._file_command(("rm", "-f", checked(path)), path, cancel)
 
-    def rename(self, path: str, target: str) -> None:
+    def rename(self, path: str, target: str, *, cancel: threading.Event | None = None) -> None:
         """Give a file another name on the same disk, in place of what had it."""
-        self._file_command(("mv", "-f", checked(path), checked(target)), target)
+        self._file_command(("mv", "-f", checked(path), checked(target)), target, cancel)
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, *, cancel: threading.Event | None = None) -> None:
         """Make a folder, and those above it, where they are missing."""
-        self._file_command(("mkdir", "-p", checked(path)), path)
+        self._file_command(("mkdir", "-p", checked(path)), path, cancel)
 
-    def _file_command(self, command: Sequence[str], path: str) -> None:
+    def _file_command(
+        self, command: Sequence[str], path: str, cancel: threading.Event | None
+    ) -> None:
         try:
-            self.run(command)
+            self.run(command, cancel=cancel)
         except CommandFailedError as error:
             raise file_failure(self.serial, path, error.message.rpartition(": ")[2]) from error
 
@@ -333,6 +338,14 @@ def script(command: Command) -> str:
     if "\0" in text:
         raise PathRefusedError(text, "it holds a NUL")
     return text
+
+
+def number(text: str | bytes | None) -> int | None:
+    """Return a number that a device tells, `None` if it is none, or more than 19 digits."""
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "replace")
+    found = re.fullmatch(r"\s*([0-9]{1,19})\s*", text or "")
+    return int(found.group(1)) if found else None
 
 
 def first_word(command: Command) -> str:

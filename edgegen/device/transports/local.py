@@ -66,23 +66,25 @@ class Local(Transport):
             stderr=subprocess.PIPE,
             start_new_session=True,  # so that it can be ended with all that it has started
         ) as process:
+            running = _LocalCommand(process, stdin, patience)
             try:
-                with _LocalCommand(process, stdin, patience) as running:
+                with running:
                     yield running
             finally:
-                _end(process)
+                if not running.ended:
+                    _end(process)
 
-    def stat(self, path: str) -> FileStat | None:
+    def stat(self, path: str, *, cancel: threading.Event | None = None) -> FileStat | None:
         """Return what lies under a path; see `Transport.stat`."""
         try:
             found = os.lstat(checked(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise file_failure(self.serial, path, error.strerror or "") from error
+            raise file_failure(self.serial, path, error.strerror or "", reading=True) from error
         return FileStat(found.st_mode, found.st_size, int(found.st_mtime))
 
-    def list(self, path: str) -> list[FolderEntry]:
+    def list(self, path: str, *, cancel: threading.Event | None = None) -> list[FolderEntry]:
         """Return what a folder holds; see `Transport.list`."""
         entries = []
         try:
@@ -137,8 +139,12 @@ class Local(Transport):
     ) -> None:
         """Write into a file; see `Transport.write_at`."""
         try:
-            handle = os.open(checked(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            create = 0 if block else os.O_CREAT
+            handle = os.open(checked(path), os.O_WRONLY | create | os.O_CLOEXEC, 0o666)
             with os.fdopen(handle, "wb", buffering=0) as sink:
+                if os.fstat(handle).st_size < block * 1024**2:
+                    why = f"the first {block} MiB of the part file are no longer there"
+                    raise DeviceFileError(self.serial, path, why)
                 sink.seek(block * 1024**2)
                 self._copy(source, sink, path, None, advance, cancel)
                 os.fsync(sink.fileno())
@@ -156,7 +162,9 @@ class Local(Transport):
     ) -> int:
         """Read a file; see `Transport.pull`."""
         try:
-            with open(checked(path), "rb", buffering=0) as source:  # noqa: PTH123
+            # Without waiting for somebody to write, should it be a pipe.
+            handle = os.open(checked(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb", buffering=0) as source:
                 found = os.fstat(source.fileno())
                 if not stat.S_ISREG(found.st_mode):
                     raise DeviceFileError(self.serial, path, "no ordinary file")
@@ -167,23 +175,24 @@ class Local(Transport):
         except IsADirectoryError as error:
             raise DeviceFileError(self.serial, path, "no ordinary file") from error
         except OSError as error:
-            raise DeviceFileError(self.serial, path, error.strerror or str(error)) from error
+            why = error.strerror or str(error)
+            raise file_failure(self.serial, path, why, reading=True) from error
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, *, cancel: threading.Event | None = None) -> None:
         """Remove a file, if it is there."""
         try:
             Path(checked(path)).unlink(missing_ok=True)
         except OSError as error:
             raise file_failure(self.serial, path, error.strerror or "") from error
 
-    def rename(self, path: str, target: str) -> None:
+    def rename(self, path: str, target: str, *, cancel: threading.Event | None = None) -> None:
         """Give a file another name."""
         try:
             Path(checked(path)).replace(checked(target))
         except OSError as error:
             raise file_failure(self.serial, target, error.strerror or "") from error
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, *, cancel: threading.Event | None = None) -> None:
         """Make a folder, and those above it."""
         try:
             Path(checked(path)).mkdir(parents=True, exist_ok=True)
@@ -228,6 +237,7 @@ class _LocalCommand(ShellStream):
         self._left = memoryview(b"")
         self._ready: deque[ShellOutput] = deque()
         self._selector = selectors.DefaultSelector()
+        self.ended = False  # orderly: what it left in the background was meant to stay
 
     def __enter__(self) -> _LocalCommand:
         process = self._process
@@ -246,6 +256,7 @@ class _LocalCommand(ShellStream):
         while not self._ready:
             if not self._selector.get_map():
                 self._wait()
+                self.ended = True
                 raise StopIteration
             for key, _ in self._selector.select(self._patience.wait_s()):
                 self._patience.heard()
@@ -288,11 +299,16 @@ class _LocalCommand(ShellStream):
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all of its group, politely first."""
+    """End a process and all of its group, politely first; it may be gone before its children."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
+        end = time.monotonic() + _END_S
+        try:
             os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_S)
+            while time.monotonic() < end:
+                process.poll()  # what has ended must not be found below
+                os.killpg(process.pid, 0)
+                time.sleep(0.01)
+        except (ProcessLookupError, PermissionError):
+            break
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)

@@ -31,15 +31,34 @@ class Patience:
         self._serial = serial
         self._timeout_s, self._silence_s, self._cancel = timeout_s, silence_s, cancel
         self._began = self._heard = time.monotonic()
+        self._outer: Patience | None = None
+        self._only_progress = False
 
-    def allow_silence(self, silence_s: float | None) -> None:
-        """Wait so long for the next sign of life from now on."""
-        self._silence_s = silence_s
-        self.heard()
+    def within(self, timeout_s: float) -> Patience:
+        """Return a patience for a part of the work: with a limit of its own, and all of ours."""
+        inner = Patience(self._serial, timeout_s=timeout_s)
+        inner._outer = self
+        return inner
+
+    def expect_progress(self) -> None:
+        """Count as a sign of life only what the device takes: it may not chatter instead."""
+        self._only_progress = True
+
+    def finish_within(self, seconds: float) -> None:
+        """Wait no longer than that from now on, whatever the device says."""
+        self._timeout_s, self._silence_s = seconds, None
+        self._began = time.monotonic()
 
     def heard(self) -> None:
-        """Note a sign of life."""
+        """Note that the device said something."""
+        if not self._only_progress:
+            self.progressed()
+
+    def progressed(self) -> None:
+        """Note that the device took something."""
         self._heard = time.monotonic()
+        if self._outer is not None:
+            self._outer.progressed()
 
     def wait_s(self) -> float:
         """Return how long to wait before asking again, in seconds.
@@ -51,7 +70,7 @@ class Patience:
         if self._cancel is not None and self._cancel.is_set():
             raise CancelledError(self._serial)
         now = time.monotonic()
-        wait = _SLICE_S
+        wait = _SLICE_S if self._outer is None else self._outer.wait_s()
         if self._timeout_s is not None:
             left = self._began + self._timeout_s - now
             if left <= 0:

@@ -72,7 +72,7 @@ class RunningCommand(ShellStream):
         self._stream, self._patience = stream, patience
         self._reader = Reader(stream, patience)
         self._framed, self._terminal = framed, terminal
-        self._pattern = re.compile(rb"%s:(\d+):\r?\n" % mark.word.encode())
+        self._pattern = re.compile(rb"%s:(\d{1,10}):\r?\n" % mark.word.encode())
         self._word = mark.word.encode()
         self._mark_bytes = len(mark.word) + 15  # the longest that one may be
         self._stdin, self._advance = stdin, advance

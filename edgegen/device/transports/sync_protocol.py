@@ -49,7 +49,7 @@ class SyncSession:
         if error in (_NOT_FOUND, _NOT_FOLDER):
             return None
         if error:
-            raise file_failure(self._stream.serial, path, _reason(error))
+            raise file_failure(self._stream.serial, path, _reason(error), reading=True)
         return FileStat(mode, size, mtime)
 
     def list(self, path: str) -> Iterator[FolderEntry]:
@@ -119,8 +119,8 @@ class SyncSession:
             if word == b"DONE":
                 return total
             if word == b"FAIL":
-                self._fail(path, length)
-            if word != b"DATA" or length > wire.SYNC_DATA_MAX:
+                self._fail(path, length, reading=True)
+            if word != b"DATA" or not 0 < length <= wire.SYNC_DATA_MAX:
                 raise ProtocolError(self._stream.serial, f"{word!r} of {length} bytes in a file")
             total += length
             if total > limit:
@@ -144,7 +144,7 @@ class SyncSession:
         """Read a record that begins with one of `words`."""
         head = self._reader.exactly(wire.SYNC_DATA.size)
         if head[:4] == b"FAIL":
-            self._fail("", int.from_bytes(head[4:8], "little"))
+            self._fail("", int.from_bytes(head[4:8], "little"), reading=True)
         if head[:4] not in words:
             raise ProtocolError(self._stream.serial, f"{head[:4]!r} instead of {words[0]!r}")
         return head + self._reader.exactly(record.size - len(head))
@@ -156,11 +156,11 @@ class SyncSession:
         if word != b"OKAY":
             raise ProtocolError(self._stream.serial, f"{word!r} after a file")
 
-    def _fail(self, path: str, length: int) -> None:
+    def _fail(self, path: str, length: int, *, reading: bool = False) -> None:
         if length > _MESSAGE_MAX:
             raise ProtocolError(self._stream.serial, f"an error message of {length} bytes")
         why = self._reader.exactly(length).decode("utf-8", "replace")
-        raise file_failure(self._stream.serial, path, why)
+        raise file_failure(self._stream.serial, path, why, reading=reading)
 
 
 def _reason(error: int) -> str:

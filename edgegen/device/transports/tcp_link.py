@@ -7,11 +7,19 @@ device reads more slowly than we write, the rest of a packet is missing and the 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import select
 import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from edgegen.device.transports.byte_stream import Part
-from edgegen.device.transports.failures import ConnectionLostError, UnreachableError
+from edgegen.device.transports.failures import (
+    ConnectionLostError,
+    DeviceTimeoutError,
+    UnreachableError,
+)
 from edgegen.device.transports.patience import Patience
 
 DEFAULT_PORT = 5555
@@ -74,7 +82,7 @@ class TcpLink:
             wait_s = patience.wait_s()
             sent = self._write_some(left, wait_s if while_stuck is None else min(wait_s, 0.01))
             if sent:
-                patience.heard()
+                patience.progressed()
             elif while_stuck is not None:
                 while_stuck()
             while left and sent >= len(left[0]):
@@ -102,7 +110,7 @@ class TcpLink:
 _IOV_MAX = 512  # parts of one sendmsg; Linux takes 1024
 
 
-def connect_tcp(serial: str, timeout_s: float) -> TcpLink:
+def connect_tcp(serial: str, patience: Patience) -> TcpLink:
     """Connect to `HOST` or `HOST:PORT`.
 
     Raises:
@@ -110,9 +118,35 @@ def connect_tcp(serial: str, timeout_s: float) -> TcpLink:
     """
     host, port = split_address(serial)
     try:
-        return TcpLink(socket.create_connection((host, port), timeout=timeout_s), serial)
-    except OSError as error:
-        raise UnreachableError(serial, error.strerror or str(error)) from error
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UnreachableError(serial, getattr(error, "strerror", None) or str(error)) from error
+    why = "it has no address"
+    for family, kind, protocol, _, address in places:
+        connecting = socket.socket(family, kind, protocol)
+        try:
+            failed = _connect_to(connecting, address, patience)
+        except DeviceTimeoutError:
+            failed = errno.ETIMEDOUT
+        except BaseException:
+            connecting.close()
+            raise
+        if not failed:
+            return TcpLink(connecting, serial)
+        connecting.close()
+        why = os.strerror(failed)
+    raise UnreachableError(serial, why)
+
+
+def _connect_to(connecting: socket.socket, address: Any, patience: Patience) -> int:
+    """Connect; return 0, or the number of the error."""
+    connecting.setblocking(False)
+    failed = connecting.connect_ex(address)
+    if failed != errno.EINPROGRESS:
+        return failed
+    while not select.select([], [connecting], [], patience.wait_s())[1]:
+        pass
+    return connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def split_address(serial: str) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,10 +77,13 @@ class UsbLink:
                     raise self._lost(error) from error
                 sent = getattr(_cause(error), "transferred", 0)
             if sent:
-                patience.heard()
+                patience.progressed()
             left = left[sent:]
         if len(data) % self._packet_bytes == 0:
-            self._transport.bulk_write(b"", 1.0)
+            try:
+                self._transport.bulk_write(b"", 1.0)
+            except Exception as error:
+                raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> ConnectionLostError:
         return ConnectionLostError(self._serial, f"USB: {_kind(error)}")
@@ -99,6 +103,11 @@ class UsbDevice:
     vendor: int
     transport: Any
 
+    @property
+    def name(self) -> str:
+        """What to call it: its serial number, else its vendor."""
+        return self.serial or f"usb-{self.vendor:04x}"
+
 
 def list_usb() -> list[UsbDevice]:
     """Return all adb interfaces.
@@ -112,14 +121,23 @@ def list_usb() -> list[UsbDevice]:
         )
     except (ImportError, OSError) as error:  # OSError: the Python part is there, libusb is not
         raise MissingLibraryError("libusb1", "adb over USB") from error
+    try:
+        transports = list(UsbTransport.find_all_adb_devices())
+    except Exception as error:  # libusb is there and does not work, as in a container without USB
+        raise MissingLibraryError("a libusb that works", "adb over USB") from error
     found = []
-    for transport in UsbTransport.find_all_adb_devices():
-        try:
-            serial = transport.serial_number
-        except Exception:  # no permission even to ask
-            serial = None
-        found.append(UsbDevice(serial, transport._device.getVendorID(), transport))
+    for transport in transports:
+        device = UsbDevice(None, transport._device.getVendorID(), transport)
+        found.append(dataclasses.replace(device, serial=read_serial(device)))
     return found
+
+
+def read_serial(device: UsbDevice) -> str | None:
+    """Return a device's serial number, `None` where we may not even ask."""
+    try:
+        return str(device.transport.serial_number) or None
+    except Exception:
+        return None
 
 
 def connect_usb(device: UsbDevice, timeout_s: float) -> UsbLink:
