@@ -284,3 +284,39 @@ def test_mediapipes_own_bundle_opens(tmp_path: Path, fake_tflite: Path, proto: b
     (tmp_path / "theirs.task").write_bytes(whole[:5000])
     with pytest.raises(BundleError, match="is cut off"):
         open_bundle(tmp_path / "theirs.task")
+
+
+def test_it_is_what_mediapipes_bundler_writes(
+    tmp_path: Path, fake_tflite: Path, tokenizer: SentencePieceTokenizer
+) -> None:
+    """The same members in the same order with the same bytes; only their places differ."""
+    from mediapipe.tasks.python.genai import bundler
+
+    (tmp_path / "tokenizer.model").write_bytes(tokenizer.proto)
+    more = dict.fromkeys(
+        (
+            "TF_LITE_EMBEDDER",
+            "TF_LITE_PER_LAYER_EMBEDDER",
+            "TF_LITE_VISION_ENCODER",
+            "TF_LITE_VISION_ADAPTER",
+        ),
+        fake_tflite,
+    )
+    bundler.create_bundle(
+        bundler.BundleConfig(
+            tflite_model=str(fake_tflite),
+            tokenizer_model=str(tmp_path / "tokenizer.model"),
+            start_token=PARAMETERS.start_token,
+            stop_tokens=list(PARAMETERS.stop_tokens),
+            output_filename=str(tmp_path / "theirs.task"),
+            **{tag.lower().replace("tf_lite", "tflite"): str(path) for tag, path in more.items()},
+        )
+    )
+    ours = write_bundle(
+        fake_tflite, tokenizer, PARAMETERS, tmp_path / "ours.task", more_models=more
+    ).path
+
+    with zipfile.ZipFile(ours) as one, zipfile.ZipFile(tmp_path / "theirs.task") as two:
+        assert one.namelist() == two.namelist()
+        for name in one.namelist():
+            assert one.read(name) == two.read(name)
