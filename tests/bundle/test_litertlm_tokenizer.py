@@ -196,8 +196,11 @@ def test_a_task_does_not_take_it(tmp_path: Path, fake_tflite: Path, tokenizer: H
 
 
 @pytest.fixture
-def real(demo_task: Path, tmp_path: Path, tokenizer: HfTokenizer) -> Path:
-    """A model with 2048 logits, and this tokenizer."""
+def real(
+    demo_task: Path, tmp_path: Path, tokenizer: HfTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A model with 2048 logits, and this tokenizer, which has fewer ids than would be let pass."""
+    monkeypatch.setattr("edgegen.bundle.tokenizer.MOST_PADDING", 1)
     contents = replace(open_bundle(demo_task).contents, tokenizer=tokenizer, parameters=PARAMETERS)
     return write_contents(contents, tmp_path / "real.litertlm").path
 

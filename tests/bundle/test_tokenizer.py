@@ -100,12 +100,20 @@ def test_a_git_lfs_pointer_is_refused_when_the_size_is_checked(folder: Path) -> 
 
 def test_a_tokenizer_smaller_than_the_model_is_filled_up(folder: Path) -> None:
     whole = open_tokenizer(folder, vocab_size=320)
-    filled = open_tokenizer(folder, vocab_size=384)
-    assert (whole.vocab_size, filled.vocab_size) == (320, 384)
-    assert filled.id_piece(383) == "<unused 383>"
+    filled = open_tokenizer(folder, vocab_size=336)
+    assert (whole.vocab_size, filled.vocab_size) == (320, 336)
+    assert filled.id_piece(335) == "<unused 335>"
     text = "to be or not, <end_of_turn> é 🦊"
     assert filled.encode(text) == whole.encode(text)
     assert filled.decode(filled.encode(text)) == text
+
+
+def test_a_tokenizer_that_lacks_more_than_padding_is_refused(folder: Path) -> None:
+    with pytest.raises(TokenizerError) as caught:
+        open_tokenizer(folder, vocab_size=384)
+    path = folder / "tokenizer.model"
+    assert caught.value.message == f"{path} has 320 pieces but the model's vocab_size is 384"
+    assert caught.value.hint is not None
 
 
 def test_tokens_that_only_tokenizer_json_has_are_added(folder: Path) -> None:

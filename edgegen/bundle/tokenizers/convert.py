@@ -103,12 +103,13 @@ def try_convert(
     max_mismatch_rate: float = 0.0,
 ) -> Conversion:
     """Convert as `convert_tokenizer` does, and return what did not pass the gate, too."""
-    from edgegen.bundle.tokenizer import SentencePieceTokenizer
+    from edgegen.bundle.tokenizer import SentencePieceTokenizer, require_most_ids
 
     if engine not in ENGINES:
         raise ValueError(f"no engine {engine!r}; {did_you_mean(engine, ENGINES)}")
     with stage("tokenizer", 2, "steps") as advance:
         original = source if isinstance(source, HfTokenizer) else open_hf_tokenizer(source)
+        require_most_ids(original.path, original.vocab_size, vocab_size)
         size = max(original.vocab_size, vocab_size or 0)
         mapped = engine == MEDIAPIPE and is_byte_level(original.file)
         with library_failures(original.path):
