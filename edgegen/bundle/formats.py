@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol
 
 from edgegen.bundle import litertlm, litertlm_tokenizer, task
 from edgegen.bundle.contents import Bundle, Contents, Part, RuntimeHints, Tokenizer
+from edgegen.bundle.copying import Sums, hash_range
 from edgegen.bundle.generation import GenerationParameters, check_tokens
 from edgegen.bundle.litertlm_sections import MAGIC
 from edgegen.bundle.reading import reading
@@ -29,7 +30,7 @@ class _Write(Protocol):
         file: IO[bytes],
         advance: Advance,
         *,
-        in_place: bool,
+        adopted: Sums | None,
     ) -> None: ...
 
 
@@ -148,10 +149,13 @@ def write_contents(
         stage("bundle", total, "B") as advance,
         atomic_output(target, force=force) as temporary,
     ):
-        in_place = consume and _move(contents, temporary, form.model_start(contents, prepared))
         try:
+            adopted = None
+            if consume:
+                start = form.model_start(contents, prepared)
+                adopted = _adopt(contents.models[TASK_MODEL], temporary, start, advance)
             with temporary.open("r+b") as file:
-                form.write(contents, prepared, file, advance, in_place=in_place)
+                form.write(contents, prepared, file, advance, adopted=adopted)
         except EOFError as error:
             raise BundleError(
                 f"a model is shorter than it was when it was opened: {error}",
@@ -260,15 +264,27 @@ def _tflite(path: Path) -> Part:
     return Part(path, 0, path.stat().st_size)
 
 
-def _move(contents: Contents, target: Path, start: int) -> bool:
-    """Make the model's file `target`, with a gap of `start` bytes before it, if that can be."""
-    part = contents.models[TASK_MODEL]
+def _adopt(part: Part, target: Path, start: int, advance: Advance) -> Sums | None:
+    """Make the model's file `target`, with a gap of `start` bytes before it, if that can be.
+
+    Returns:
+        The model's checksums, or `None` if the model stays where it is.
+    """
     found = part.path.stat()
     whole = part.offset == 0 and part.size == found.st_size
     # Another name of the same file would get the gap, too.
     if not whole or found.st_nlink > 1 or found.st_dev != target.stat().st_dev:
-        return False
+        return None
+    target.write_bytes(bytes(start))
+    possible = insert_gap(target, start)
+    target.write_bytes(b"")
+    if not possible:
+        return None
+    # Before the gap, which drops the file from memory: the bytes were written only just now.
+    sums = Sums(crc=True, sha256=True)
+    with part.path.open("rb") as model:
+        hash_range(model, part.size, sums, advance)
     if not insert_gap(part.path, start):
-        return False
+        return None
     part.path.replace(target)
-    return True
+    return sums

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from edgegen.bundle.contents import (
     Tokenizer,
     require_crc,
 )
+from edgegen.bundle.copying import Sums, copy_range
 from edgegen.bundle.litertlm_sections import (
     MAGIC,
     MODEL_TYPE,
@@ -65,7 +65,6 @@ SUFFIX = ".litertlm"
 MAX_METADATA_BYTES = 4 * 1024**2
 
 _HEADER_BEGIN, _HEADER_END_AT = 32, 24
-_COPY_BYTES = 4 * 1024**2
 _BACKEND_CONSTRAINT = "backend_constraint"
 _OURS = ("uuid", "writer", "creation_timestamp")  # of the system metadata
 _DTYPES = {"StringValue": "STRING"}  # litert-lm-builder's names where they differ
@@ -102,7 +101,7 @@ def write(
     file: IO[bytes],
     advance: Advance,
     *,
-    in_place: bool,
+    adopted: Sums | None,
 ) -> None:
     """Write a `.litertlm` to `file`, which is open for reading and writing.
 
@@ -111,7 +110,7 @@ def write(
         prepared: What `prepare` made of it.
         file: The file.
         advance: Is told of the models' bytes.
-        in_place: The first model's data lies at `model_start` of `file` already.
+        adopted: The first model's checksums, if its data lies at `model_start` already.
 
     Raises:
         BundleError: a part that is copied is damaged.
@@ -124,15 +123,14 @@ def write(
         told = sorted((key, item.kind, item.value) for key, item in piece.items.items())
         digest.update(f"{piece.number} {told} {piece.size}".encode())
         file.seek(place)
-        if isinstance(piece.source, Part) and i == 0 and in_place:
-            _pass(file, None, piece.source, digest, advance)
-        elif isinstance(piece.source, Part):
-            with piece.source.path.open("rb") as source:
-                source.seek(piece.source.offset)
-                _pass(source, file, piece.source, digest, advance)
-        else:
+        if isinstance(piece.source, bytes):
             file.write(piece.source)
-            digest.update(piece.source)
+            digest.update(hashlib.sha256(piece.source).digest())
+        elif i == 0 and adopted is not None:
+            digest.update(adopted.sha256())
+            file.seek(place + piece.size)
+        else:
+            digest.update(_copy(piece.source, file, advance))
     # Caches of prepared weights go by it: other content, other id.
     header = _header(pieces, places, uuid.UUID(bytes=digest.digest()[:16], version=4), contents)
     file.seek(0)
@@ -305,22 +303,14 @@ def _format_version() -> tuple[int, int, int]:
     )
 
 
-def _pass(
-    source: IO[bytes], target: IO[bytes] | None, part: Part, digest: Any, advance: Advance
-) -> None:
-    left, crc = part.size, 0
-    while left:
-        chunk = source.read(min(_COPY_BYTES, left))
-        if not chunk:
-            raise EOFError(f"{left} of {part.size} bytes are missing")
-        if target is not None:
-            target.write(chunk)
-        digest.update(chunk)
-        if part.crc is not None:
-            crc = zlib.crc32(chunk, crc)
-        left -= len(chunk)
-        advance(len(chunk))
-    require_crc(part, crc)
+def _copy(part: Part, target: IO[bytes], advance: Advance) -> bytes:
+    """Copy a part and return its SHA-256."""
+    sums = Sums(crc=part.crc is not None, sha256=True)
+    with part.path.open("rb") as source:
+        source.seek(part.offset)
+        copy_range(source, target, part.size, sums, advance)
+    require_crc(part, sums.crc)
+    return sums.sha256()
 
 
 def _members(path: Path, sections: tuple[Section, ...]) -> Iterator[Member]:

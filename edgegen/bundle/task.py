@@ -7,13 +7,13 @@ of the file, where an engine can map it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from edgegen.bundle.contents import Bundle, Contents, Foreign, ForeignPart, Part, require_crc
+from edgegen.bundle.copying import Sums
 from edgegen.bundle.llm_metadata import further_fields
 from edgegen.bundle.metadata import metadata_bytes, parse_metadata, unknown_fields
 from edgegen.bundle.parameters import METADATA_FIELDS, GenerationParameters
@@ -77,7 +77,7 @@ def write(
     file: IO[bytes],
     advance: Advance,
     *,
-    in_place: bool,
+    adopted: Sums | None,
 ) -> None:
     """Write a `.task` to `file`, which is open for reading and writing.
 
@@ -88,20 +88,20 @@ def write(
         prepared: What `prepare` made of it.
         file: The file.
         advance: Is told of the models' bytes.
-        in_place: The first model's data lies at `model_start` of `file` already.
+        adopted: The first model's checksums, if its data lies at `model_start` already.
     """
     file.write(_LEAD)
     writer = ZipWriter(file)
     for tag in (TASK_MODEL, None, *TASK_MODELS[1:]):
         if tag is None:
             for name, content in prepared.items():
-                writer.store(name, io.BytesIO(content), len(content), _SMALL_ALIGNMENT, _silent)
+                writer.store_bytes(name, content, _SMALL_ALIGNMENT)
             continue
         part = contents.models.get(tag)
         if part is None:
             continue
-        if in_place and tag == TASK_MODEL:
-            writer.store(tag, None, part.size, MODEL_ALIGNMENT, advance)
+        if adopted is not None and tag == TASK_MODEL:
+            writer.adopt(tag, part.size, adopted.crc, MODEL_ALIGNMENT)
             continue
         with part.path.open("rb") as source:
             source.seek(part.offset)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-COPY_BYTES = 4 * 1024**2
+from edgegen.bundle.copying import Sums, copy_range
+from edgegen.progress import Advance
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -51,21 +51,17 @@ class ZipWriter:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._entries: list[_Entry] = []
+        self._header_at = 0
 
     def store(
-        self,
-        name: str,
-        source: IO[bytes] | None,
-        size: int,
-        alignment: int,
-        advance: Callable[[int], None],
+        self, name: str, source: IO[bytes], size: int, alignment: int, advance: Advance
     ) -> int:
-        """Append a member of `size` bytes; they begin at the next multiple of `alignment`.
+        """Copy a file's next `size` bytes as a member; they begin at a multiple of `alignment`.
 
         Args:
             name: The member's name, in ASCII.
-            source: Where the bytes come from; `None` if they lie in place already.
-            size: Their number.
+            source: The file.
+            size: The number of bytes.
             alignment: A power of two.
             advance: Is told of bytes done.
 
@@ -75,20 +71,22 @@ class ZipWriter:
         Raises:
             EOFError: there are fewer bytes.
         """
-        header_at = self._file.tell()
-        start = data_start(header_at, name, size, alignment)
-        self._file.seek(start)
-        crc, left = 0, size
-        while left:
-            chunk = (source or self._file).read(min(COPY_BYTES, left))
-            if not chunk:
-                raise EOFError(f"{left} of {size} bytes of {name} are missing")
-            if source is not None:
-                self._file.write(chunk)
-            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-            advance(len(chunk))
-        self._head(_Entry(name.encode("ascii"), header_at, size, crc), start, alignment)
-        return crc
+        start = self._start(name, size, alignment)
+        sums = Sums(crc=True, sha256=False)
+        copy_range(source, self._file, size, sums, advance)
+        self._head(name, size, sums.crc, start, alignment)
+        return sums.crc
+
+    def store_bytes(self, name: str, content: bytes, alignment: int) -> None:
+        """Append a member; its data begins at the next multiple of `alignment`."""
+        start = self._start(name, len(content), alignment)
+        self._file.write(content)
+        self._head(name, len(content), zlib.crc32(content), start, alignment)
+
+    def adopt(self, name: str, size: int, crc: int, alignment: int) -> None:
+        """Make a member of the bytes that lie where its data would begin, and go behind them."""
+        start = self._start(name, size, alignment)
+        self._head(name, size, crc, start, alignment)
 
     def close(self) -> None:
         """Write the directory."""
@@ -116,8 +114,13 @@ class ZipWriter:
             start = _MAX32
         self._file.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, start, 0))
 
-    def _head(self, entry: _Entry, start: int, alignment: int) -> None:
+    def _start(self, name: str, size: int, alignment: int) -> int:
+        self._header_at = self._file.tell()
+        return self._file.seek(data_start(self._header_at, name, size, alignment))
+
+    def _head(self, name: str, size: int, crc: int, start: int, alignment: int) -> None:
         """Write the local header, now that the checksum is known, and go behind the data."""
+        entry = _Entry(name.encode("ascii"), self._header_at, size, crc)
         extra = _sizes64(entry)
         space = start - entry.header_at - _LOCAL.size - len(entry.name) - len(extra)
         # The content of the padding is the alignment and then zeros, as zipalign writes it.
