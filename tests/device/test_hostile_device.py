@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edgegen.device.pull import pull
 from edgegen.device.testing import Adbd
-from edgegen.device.transports import connect, wire
+from edgegen.device.transports import adb_transport, connect, wire
 from edgegen.device.transports.adb_direct import AdbDirect
 from edgegen.device.transports.failures import (
     CommandFailedError,
@@ -189,6 +189,34 @@ def test_a_file_that_is_longer_than_it_said():
             transport.pull("/sdcard/x", sink, limit=1_000_000)
         assert str(caught.value) == f"{serial} sent more than 1000000 bytes as /sdcard/x"
         assert len(sink.getvalue()) <= 1_000_000
+
+
+def test_what_a_link_points_to_ends_somewhere(monkeypatch):
+    monkeypatch.setattr(adb_transport, "_UNKNOWN_SIZE", 1_000_000)
+    link = wire.STAT_V2_REPLY.pack(b"LST2", 0, 0, 0, 0o120777, 1, 0, 0, 4, 0, 0, 0)
+    data = struct.pack("<4sI", b"DATA", 65536) + bytes(65536)
+
+    def answer(connected: socket.socket) -> None:
+        greet(connected)
+        remote = 0
+        while True:
+            command, host, _, payload = read_packet(connected)
+            if command == wire.OPEN:
+                remote += 1
+                connected.sendall(packet(wire.OKAY, remote, host))
+            elif command == wire.WRTE and payload.startswith(b"LST2"):
+                connected.sendall(packet(wire.OKAY, remote, host))
+                connected.sendall(packet(wire.WRTE, remote, host, link))
+            elif command == wire.WRTE and payload.startswith((b"RECV", b"RCV2")):
+                connected.sendall(packet(wire.OKAY, remote, host))
+                connected.sendall(packet(wire.WRTE, remote, host, data))
+            elif command == wire.OKAY and remote == 2:
+                connected.sendall(packet(wire.WRTE, remote, host, data))
+
+    with scripted(answer) as serial, direct(serial) as transport:
+        with pytest.raises(EndlessOutputError) as caught:
+            transport.pull("/sdcard/x", io.BytesIO())
+        assert str(caught.value) == f"{serial} sent more than 1000000 bytes as /sdcard/x"
 
 
 @pytest.mark.parametrize(

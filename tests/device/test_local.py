@@ -6,6 +6,8 @@ import io
 import os
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from edgegen.device.transports.failures import (
     CancelledError,
     DeviceFileError,
     DeviceTimeoutError,
+    EndlessOutputError,
     UnreadableError,
     file_failure,
 )
@@ -53,6 +56,22 @@ def test_a_pull_of_many_pieces_is_whole(local, tmp_path):
     (tmp_path / "file").write_bytes(content)
     pull("file", local, tmp_path / "out", folder=str(tmp_path))
     assert (tmp_path / "out").read_bytes() == content
+
+
+def test_of_a_file_of_unknown_size_no_more_comes_than_there_is_room_for(
+    local, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_bytes(bytes(1001))
+    found = replace(local.stat(f"{tmp_path}/file"), size=None)
+    monkeypatch.setattr(local, "stat", lambda path, cancel=None: found)
+    room = SimpleNamespace(free=1000)
+    monkeypatch.setattr("edgegen.device.pull.shutil.disk_usage", lambda folder: room)
+    with pytest.raises(EndlessOutputError) as caught:
+        pull("file", local, tmp_path / "out", folder=str(tmp_path))
+    assert str(caught.value) == f"local sent more than 1000 bytes as {tmp_path}/file"
+    assert not (tmp_path / "out").exists()
+    room.free = 1001
+    assert pull("file", local, tmp_path / "out", folder=str(tmp_path)).size == 1001
 
 
 def test_what_a_command_left_running_ends_with_it(local, tmp_path):

@@ -108,7 +108,14 @@ def test_randomised_faults(tmp_path, home, pushes, largest, verify, capsys):
                 counts["resumed again"] += 1
             assert error is None, f"cannot be resumed after {fault}: {error}"
             assert hashlib.sha256(target.read_bytes()).digest() == wanted
-            assert [path.name for path in target.parent.iterdir()] == ["model.task"]
+            # A command that was on its way when the connection broke may run later, and lock what
+            # nobody pushes; whoever comes next throws that lock out.
+            if (target.parent / ".model.task.lock").exists():
+                counts["locked late"] += 1
+                source.write_bytes(content[: size + 1])
+                assert attempt(source, transport, verify) is None
+            left = [path.name for path in target.parent.iterdir()]
+            assert left == ["model.task"], f"left behind after {fault}"
     assert longest_s < HANG_S
     with capsys.disabled():
         print(
@@ -116,4 +123,5 @@ def test_randomised_faults(tmp_path, home, pushes, largest, verify, capsys):
             f"0 corrupt, 0 half-written, 0 hung (longest {longest_s:.1f} s); "
             f"errors: {dict(+errors)}"
         )
+    assert counts["locked late"] <= pushes / 10
     assert counts["failed"] > pushes / 3, "the faults did not happen"

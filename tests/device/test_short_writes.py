@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -106,3 +107,34 @@ def test_adb_shell_itself_loses_them(slow, small_buffer):
             )
     finally:
         client.close()
+
+
+class PausingSink(io.BytesIO):
+    """Takes nothing but its first bytes until something has happened."""
+
+    def __init__(self, happened) -> None:
+        super().__init__()
+        self.happened = happened
+
+    def write(self, data) -> int:
+        if self.tell():
+            assert wait_for(self.happened)
+        return super().write(data)
+
+
+def test_whoever_waits_for_anothers_packet_sees_the_device_alive(slow, small_buffer, home):
+    slow.faults.bytes_per_s = 400e3  # a packet of 1 MiB takes longer than the silence allowed
+    (slow.root / "data/local/tmp").mkdir(parents=True, exist_ok=True)
+    (slow.root / "data/local/tmp/there").write_bytes(CONTENT)
+    with reach_directly(slow, home) as transport, ThreadPoolExecutor(2) as pool:
+        transport.silence_s = 1.5
+        sink = PausingSink(lambda: slow.faults.received > MIB // 4)
+        pulled = pool.submit(transport.pull, "/data/local/tmp/there", sink)
+        assert wait_for(lambda: slow.faults.sent > MIB // 4)
+        pushed = pool.submit(
+            transport.push, io.BytesIO(CONTENT[: 4 * MIB]), "/data/local/tmp/pushed"
+        )
+        assert pulled.result() == len(CONTENT)
+        pushed.result()
+    assert sink.getvalue() == CONTENT
+    assert (slow.root / "data/local/tmp/pushed").read_bytes() == CONTENT[: 4 * MIB]

@@ -28,7 +28,7 @@ _HOST_FEATURES = ",".join(
 _TOKEN_BYTES = 20  # what an RSA signature of adb's is made of
 _UNACKNOWLEDGED = 1  # packets that the protocol lets a side send before it must wait
 
-_CONTROL_S = 2.0  # for a packet without payload to go out
+_CLOSE_S = 2.0  # for the word that we close a stream to go out
 
 Answer = TypeVar("Answer")
 
@@ -68,6 +68,7 @@ class AdbConnection:
         self._version = wire.VERSION
         self._condition = threading.Condition()
         self._writing = threading.Lock()
+        self._writer: Patience | None = None
         self._reading = False
         self._broken: DeviceError | None = None
         self._streams: dict[int, AdbStream] = {}
@@ -174,9 +175,8 @@ class AdbConnection:
         """Send data of a stream."""
         self._write(wire.WRTE, stream.local_id, stream.remote_id or 0, parts, patience)
 
-    def control(self, command: int, stream: AdbStream) -> None:
+    def control(self, command: int, stream: AdbStream, patience: Patience) -> None:
         """Send OKAY or CLSE for a stream."""
-        patience = Patience(self.serial, timeout_s=_CONTROL_S)
         self._write(command, stream.local_id, stream.remote_id or 0, (), patience)
 
     def forget(self, stream: AdbStream) -> None:
@@ -291,7 +291,10 @@ class AdbConnection:
         payload_sum = sum(map(wire.checksum, parts)) & 0xFFFFFFFF if old else 0
         head = wire.header(command, arg0, arg1, length, payload_sum)
         while not self._writing.acquire(timeout=patience.wait_s()):
-            pass  # somebody else's packet is on its way
+            # Somebody else's packet is on its way. While the device takes it, it is alive.
+            if (writer := self._writer) is not None:
+                patience.share(writer)
+        self._writer = patience
         try:
             if self._broken is not None:
                 raise self._broken
@@ -304,6 +307,7 @@ class AdbConnection:
                 self._break(lost or ConnectionLostError(self.serial, why))
                 raise
         finally:
+            self._writer = None
             self._writing.release()
 
     def _break(self, error: DeviceError) -> None:
@@ -336,7 +340,7 @@ class AdbStream(ByteStream):
                 lambda: self.may_send or self.ended or bool(self.inbox) or None, patience
             )
             while self.inbox and not self.may_send:
-                self._backlog.put(self._take())
+                self._backlog.put(self._take(patience))
         if self.ended:
             raise ConnectionLostError(self.serial, "the device ended the transfer")
         self.may_send = False
@@ -347,12 +351,12 @@ class AdbStream(ByteStream):
         if self._backlog:
             return self._backlog.take()
         self._connection.wait(lambda: bool(self.inbox) or self.ended or None, patience)
-        return self._take() if self.inbox else None
+        return self._take(patience) if self.inbox else None
 
-    def _take(self) -> memoryview:
+    def _take(self, patience: Patience) -> memoryview:
         payload = self.inbox.popleft()
         if not self.ended:
-            self._connection.control(wire.OKAY, self)
+            self._connection.control(wire.OKAY, self, patience.aside())
         return payload
 
     def pending(self) -> bool:
@@ -368,4 +372,5 @@ class AdbStream(ByteStream):
         # Before it is open the device has no number for it yet; it ends by itself.
         with contextlib.suppress(DeviceError):
             if self.remote_id is not None and self._connection.usable:
-                self._connection.control(wire.CLSE, self)
+                patience = Patience(self.serial, timeout_s=_CLOSE_S)
+                self._connection.control(wire.CLSE, self, patience)

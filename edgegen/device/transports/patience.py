@@ -32,6 +32,7 @@ class Patience:
         self._timeout_s, self._silence_s, self._cancel = timeout_s, silence_s, cancel
         self._began = self._heard = time.monotonic()
         self._outer: Patience | None = None
+        self._main: Patience | None = None
         self._only_progress = False
 
     def within(self, timeout_s: float) -> Patience:
@@ -39,6 +40,14 @@ class Patience:
         inner = Patience(self._serial, timeout_s=timeout_s)
         inner._outer = self
         return inner
+
+    def aside(self) -> Patience:
+        """Return a patience for a word in between: with our limits, but its progress is not ours."""
+        word = Patience(self._serial, silence_s=self._silence_s, cancel=self._cancel)
+        word._main = self
+        if self._timeout_s is not None:
+            word._timeout_s, word._began = self._timeout_s, self._began
+        return word
 
     def expect_progress(self) -> None:
         """Count as a sign of life only what the device takes: it may not chatter instead."""
@@ -59,6 +68,12 @@ class Patience:
         self._heard = time.monotonic()
         if self._outer is not None:
             self._outer.progressed()
+
+    def share(self, other: Patience) -> None:
+        """Note what another has noted that waits for the same device."""
+        self._heard = max(self._heard, other._heard)
+        if self._main is not None:
+            self._main.share(other)
 
     def wait_s(self) -> float:
         """Return how long to wait before asking again, in seconds.
