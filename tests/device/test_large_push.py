@@ -12,15 +12,17 @@ from tests.device.doubles import own_process
 
 SIZE = 5 * 1024**3
 PUSH = """
-import json, resource, sys
+import json, sys
 from edgegen.device.push import push
 from edgegen.device.transports import connect
+from edgegen.metering import peak_rss_bytes
 source, serial = sys.argv[1:]
 with connect(serial, transport="adb-direct") as transport:
     [result] = push([source], transport, verify=True).values()
     [pushed] = result.pushed
     stat = transport.stat(pushed.path)
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not ru_maxrss, which begins with what the process that started this one had.
+    kib = peak_rss_bytes() // 1024
 print(json.dumps([pushed.size, pushed.verified_by, pushed.sha256, stat.size, kib, pushed.seconds]))
 """
 # `head -c 5G /dev/zero | sha256sum`
