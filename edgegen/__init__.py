@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "EdgegenError": "edgegen.errors",
     "author_model": "edgegen.author",
-    "bench": "edgegen.device",
+    "bench": "edgegen.device.bench.run",
     "build": "edgegen.pipeline",
     "connect": "edgegen.device.transports",
     "convert_checkpoint": "edgegen.conversion",

@@ -22,7 +22,16 @@ LEAVES = ("errors", "contract", "files", "progress", "metering", "provenance")
 # Work without torch: these run on machines that only hold a phone.
 LIGHT = ("bundle", "device", "report")
 # Join the stages; none of those knows them.
-JOINTS = ("pipeline", "conversion", "self_check", "ladder", "verification", "planning", "tuning")
+JOINTS = (
+    "pipeline",
+    "conversion",
+    "carried_tokenizer",
+    "self_check",
+    "ladder",
+    "verification",
+    "planning",
+    "tuning",
+)
 TORCH_SIDE = ("author", "convert", *JOINTS)
 HEAVY = ("torch", "torchao", "litert_torch", "litert_converter", "ai_edge_quantizer", "jax")
 CUSTOM_OPS = "litert_torch.generative.custom_ops"

@@ -9,6 +9,7 @@ with its timeout, whichever comes first.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from edgegen.bundle.chat.conversations import talk
 from edgegen.bundle.contents import Bundle
 from edgegen.bundle.dimensions import read_dimensions
 from edgegen.bundle.engine_log import delegations, gpu_adapter
-from edgegen.bundle.engine_process import engine_process
+from edgegen.bundle.engine_process import EngineAnswerError, engine_process
 from edgegen.bundle.engine_types import (
     Finish,
     GenerateRequest,
@@ -31,6 +32,14 @@ from edgegen.bundle.engine_types import (
 )
 from edgegen.bundle.formats import open_bundle
 from edgegen.errors import EngineError
+
+
+class WrongCountsError(EngineError):
+    """The engine ran other counts than asked for."""
+
+
+class NoRatesError(EngineError):
+    """The engine ran what was asked for and told no times of it."""
 
 
 class Generation(Iterator[str]):
@@ -100,7 +109,10 @@ def generate(bundle: str | Path | Bundle, request: GenerateRequest) -> Generatio
 
 
 def measure(bundle: str | Path | Bundle, request: MeasureRequest) -> Measurement:
-    """Run LiteRT-LM's own benchmark once, in a fresh process.
+    """Run LiteRT-LM once with its own clocks, in a fresh process.
+
+    Prefill alone and decode alone are run as such where the engine can: it wants a prompt of at
+    least one token, which is then not told of.
 
     Raises:
         BundleError: the file is not a usable bundle.
@@ -108,14 +120,35 @@ def measure(bundle: str | Path | Bundle, request: MeasureRequest) -> Measurement
             cuts counts to what fits and reports zeros after errors; neither passes here.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    message = {"action": "measure", "bundle": _engine_path(opened), **asdict(request)}
-    with engine_process(message, request.timeout_s) as child:
+    with engine_process(measure_message(opened, request), request.timeout_s) as child:
         for answer in child.answers():
             child.note(answer)
         done, log = child.finish(request.delegate)
-    measurement = Measurement(**done, delegations=delegations(log), gpu_adapter=gpu_adapter(log))
-    _check_measurement(measurement, request)
-    return measurement
+    return measured(done, log, request)
+
+
+def measure_message(bundle: Bundle, request: MeasureRequest) -> dict[str, Any]:
+    """Return what the engine's process is told to do."""
+    return {
+        "action": "measure",
+        "bundle": _engine_path(bundle),
+        "kv_cache_len": read_dimensions(bundle).kv_cache_len,
+        **asdict(request),
+    }
+
+
+def measured(done: dict[str, Any], log: str, request: MeasureRequest) -> Measurement:
+    """Return what the engine's process answered, if that is what was asked for.
+
+    Raises:
+        EngineError: it is not.
+    """
+    try:
+        found = Measurement(**done, delegations=delegations(log), gpu_adapter=gpu_adapter(log))
+    except TypeError as error:
+        raise EngineAnswerError(json.dumps(done).encode()) from error
+    _check_measurement(found, request)
+    return found
 
 
 def _pieces(
@@ -178,16 +211,23 @@ def _engine_path(bundle: Bundle) -> str:
 
 
 def _check_measurement(found: Measurement, asked: MeasureRequest) -> None:
-    if (found.prefill_tokens, found.decode_tokens) != (asked.prefill_tokens, asked.decode_tokens):
-        raise EngineError(
-            f"the engine ran {found.prefill_tokens} prefill and {found.decode_tokens} decode "
-            f"tokens, expected {asked.prefill_tokens} and {asked.decode_tokens}",
+    parts = (
+        (asked.prefill_tokens, "prefill", found.prefill_tokens, found.prefill_tokens_per_s),
+        (asked.decode_tokens, "decode", found.decode_tokens, found.decode_tokens_per_s),
+    )
+    if any((count or 0) != wanted for wanted, _, count, _ in parts):
+        ran = " and ".join(f"{count or 0} {name}" for wanted, name, count, _ in parts if wanted)
+        expected = " and ".join(str(wanted) for wanted, *_ in parts if wanted)
+        raise WrongCountsError(
+            f"the engine ran {ran} tokens, expected {expected}",
             "ask for fewer tokens: prompt and answer must fit the KV cache, and a stop token "
             "ends the answer early",
         )
-    rates = (found.init_ms, found.ttft_ms, found.prefill_tokens_per_s, found.decode_tokens_per_s)
-    if not all(math.isfinite(rate) and rate > 0 for rate in rates):
-        raise EngineError(
-            f"the engine reported a time or rate that cannot be: {rates}",
+    told = [found.init_ms, *(rate for wanted, _, _, rate in parts if wanted)]
+    if asked.prefill_tokens and asked.decode_tokens and not asked.depth:
+        told.append(found.ttft_ms)
+    if not all(isinstance(one, (int, float)) and math.isfinite(one) and one > 0 for one in told):
+        raise NoRatesError(
+            f"the engine reported a time or rate that cannot be: {tuple(told)}",
             "run the benchmark again; -v shows the engine's log",
         )

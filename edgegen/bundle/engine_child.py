@@ -25,6 +25,8 @@ NO_CACHE = ":nocache"  # the engine's word for it; otherwise it writes beside th
 def main(answers_fd: int) -> None:
     """Serve the request on stdin and answer on `answers_fd`."""
     request = json.loads(_read_line(sys.stdin.fileno()))
+    if request.get("cpu_mask"):
+        _pin(request["cpu_mask"])
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with os.fdopen(answers_fd, "w", encoding="utf-8") as answers:
 
@@ -53,6 +55,11 @@ def _die_with_parent() -> None:
     while os.read(0, 4096):
         pass
     os._exit(1)
+
+
+def _pin(mask: int) -> None:
+    # Before any thread is started: they inherit it.
+    os.sched_setaffinity(0, {cpu for cpu in range(mask.bit_length()) if mask >> cpu & 1})
 
 
 def _generate(request: dict[str, Any], answer: Answer) -> None:
@@ -86,7 +93,7 @@ def _generate(request: dict[str, Any], answer: Answer) -> None:
                     "init_ms": (ready - started) * 1000,
                     "ttft_ms": ((first or time.monotonic()) - handed_over) * 1000,
                     "decode_tokens_per_s": info.last_decode_tokens_per_second,
-                    "peak_rss_bytes": peak_rss_bytes(),
+                    **_peak(),
                 }
             }
         )
@@ -106,26 +113,13 @@ def _prompt(engine: Any, request: dict[str, Any]) -> str:
 
 
 def _measure(request: dict[str, Any], answer: Answer) -> None:
-    import litert_lm
+    from edgegen.bundle.engine_measure import measure
 
-    info = litert_lm.Benchmark(
-        **_engine_options(request),
-        prefill_tokens=request["prefill_tokens"],
-        decode_tokens=request["decode_tokens"],
-    ).run()
-    answer(
-        {
-            "done": {
-                "init_ms": info.init_time_in_second * 1000,
-                "ttft_ms": info.time_to_first_token_in_second * 1000,
-                "prefill_tokens": info.last_prefill_token_count,
-                "prefill_tokens_per_s": info.last_prefill_tokens_per_second,
-                "decode_tokens": info.last_decode_token_count,
-                "decode_tokens_per_s": info.last_decode_tokens_per_second,
-                "peak_rss_bytes": peak_rss_bytes(),
-            }
-        }
-    )
+    answer({"done": {**measure(_engine_options(request), request), **_peak()}})
+
+
+def _peak() -> dict[str, int | None]:
+    return {"peak_rss_bytes": peak_rss_bytes()}
 
 
 def _engine_options(request: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def check_gpu_ran(found: Sequence[Delegation]) -> None:
         )
 
 
+def refused_by_gpu(log: str) -> EngineError | None:
+    """Return which operations the GPU delegate refused, if the log tells of any."""
+    return _unsupported_operations(log, 0, "gpu")
+
+
 def explain(log: str, error: str | None, returncode: int, delegate: str) -> EngineError:
     """Return why the engine failed, in plain words and with the log's own.
 
@@ -73,11 +78,9 @@ def explain(log: str, error: str | None, returncode: int, delegate: str) -> Engi
         returncode: Its exit status; negative for a signal.
         delegate: What had been asked for.
     """
-    text = f"{log}\n{error or ''}"
-    for cause in _CAUSES:
-        found = cause(text, returncode, delegate)
-        if found is not None:
-            return found
+    known = known_cause(log, error, returncode, delegate)
+    if known is not None:
+        return known
     if returncode < 0:
         how = f"the engine was killed by {_signal_name(returncode)}"
     else:
@@ -86,6 +89,13 @@ def explain(log: str, error: str | None, returncode: int, delegate: str) -> Engi
         f"{how}; the last of its log:\n{quote(log)}",
         "run again with -v for the whole log; `edgegen inspect` shows what the bundle holds",
     )
+
+
+def known_cause(log: str, error: str | None, returncode: int, delegate: str) -> EngineError | None:
+    """Return the cause if it is one of those known; see `explain`."""
+    text = f"{log}\n{error or ''}"
+    found = (cause(text, returncode, delegate) for cause in _CAUSES)
+    return next((cause for cause in found if cause is not None), None)
 
 
 def quote(log: str) -> str:

@@ -59,29 +59,36 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """One run of the engine's own benchmark.
+    """One run of the engine with its own clocks.
 
     Attributes:
-        prefill_tokens: Prompt length, in tokens.
-        decode_tokens: Tokens to generate.
+        prefill_tokens: Prompt length, in tokens; 0 if prefill is not measured.
+        decode_tokens: Tokens to generate; 0 if decode is not measured.
+        depth: Tokens that the KV cache holds before; their time does not count.
         delegate: Who computes.
         threads: CPU threads, `None` for the engine's choice.
         activations: Precision between the layers, `None` for the engine's choice.
         cache_dir: Folder where the engine may keep prepared weights; `None` for no cache.
         timeout_s: End the engine after that many seconds; `None` for never.
+        cpu_mask: CPUs to pin the engine to, as a bit mask; `None` for all that we may use.
     """
 
     prefill_tokens: int
     decode_tokens: int
+    depth: int = 0
     delegate: Delegate = "cpu"
     threads: int | None = None
     activations: Activations | None = None
     cache_dir: Path | None = None
     timeout_s: float | None = None
+    cpu_mask: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.prefill_tokens >= 1, "prefill_tokens", self.prefill_tokens, ">= 1")
-        _check(self.decode_tokens >= 1, "decode_tokens", self.decode_tokens, ">= 1")
+        for name in ("prefill_tokens", "decode_tokens", "depth"):
+            _check(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        tokens = self.prefill_tokens + self.decode_tokens
+        _check(tokens > 0, "prefill_tokens + decode_tokens", tokens, ">= 1")
+        _check(self.cpu_mask is None or self.cpu_mask > 0, "cpu_mask", self.cpu_mask, "> 0")
         _check_common(self.delegate, self.threads, self.timeout_s)
 
 
@@ -135,27 +142,29 @@ class GenerationResult:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of the engine's benchmark, with the counts it really ran.
+    """One run of the engine, with the counts it really ran; what was not asked for is `None`.
 
     Attributes:
         init_ms: From opening the bundle to a session that is ready.
-        ttft_ms: Time to first token, as the engine tells it.
+        ttft_ms: Time to first token, as the engine tells it; only where prompt and answer were
+            asked for, and nothing before them, since the engine counts from the first prompt.
         prefill_tokens: Tokens of the prompt.
         prefill_tokens_per_s: Rate of prefill.
         decode_tokens: Tokens generated.
         decode_tokens_per_s: Rate of decode.
-        peak_rss_bytes: Peak resident memory of the engine's process.
+        peak_rss_bytes: Peak resident memory of the engine's process, `None` where the system
+            does not tell.
         delegations: Who computed what.
         gpu_adapter: Name of the GPU, if one was used.
     """
 
     init_ms: float
-    ttft_ms: float
-    prefill_tokens: int
-    prefill_tokens_per_s: float
-    decode_tokens: int
-    decode_tokens_per_s: float
-    peak_rss_bytes: int
+    ttft_ms: float | None
+    prefill_tokens: int | None
+    prefill_tokens_per_s: float | None
+    decode_tokens: int | None
+    decode_tokens_per_s: float | None
+    peak_rss_bytes: int | None
     delegations: tuple[Delegation, ...]
     gpu_adapter: str | None
 

@@ -102,7 +102,7 @@ def read_model(
     Raises:
         BundleError: it is damaged, or the file cannot be read.
     """
-    return _mapped(path, span, _read)
+    return read_mapped(path, span, _read)
 
 
 def read_tensors(path: Path, span: tuple[int, int]) -> tuple[StoredTensor, ...]:
@@ -111,13 +111,18 @@ def read_tensors(path: Path, span: tuple[int, int]) -> tuple[StoredTensor, ...]:
     Raises:
         BundleError: it is damaged, or the file cannot be read.
     """
-    return _mapped(path, span, _read_tensors)
+    return read_mapped(path, span, _read_tensors)
 
 
 _Found = TypeVar("_Found")
 
 
-def _mapped(path: Path, span: tuple[int, int], read: Callable[[memoryview], _Found]) -> _Found:
+def read_mapped(path: Path, span: tuple[int, int], read: Callable[[memoryview], _Found]) -> _Found:
+    """Call `read` with the flatbuffer at `span` (offset, size) of a file, mapped.
+
+    Raises:
+        BundleError: it is damaged, or the file cannot be read.
+    """
     offset, size = span
     try:
         with (
@@ -134,6 +139,7 @@ def _mapped(path: Path, span: tuple[int, int], read: Callable[[memoryview], _Fou
         ValueError,
         TypeError,
         AttributeError,  # what is absent reads as None
+        OverflowError,
     ) as error:
         raise BundleError(
             f"the TFLite model in {path} is damaged: {error}",
@@ -146,14 +152,14 @@ def _read(data: memoryview) -> tuple[tuple[Signature, ...], tuple[WeightStorage,
 
     model = schema.Model.GetRootAs(data, 0)
     check_bounds(model)
-    types = _names(schema.TensorType)
-    operators = _operator_names(model, schema)
+    types = names_of(schema.TensorType)
+    operators = operator_names(model, schema)
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     signatures = []
     for i in range(model.SignatureDefsLength()):
         definition = model.SignatureDefs(i)
         graph = graphs[definition.SubgraphIndex()]
-        counts = Counter(_operations(graph, operators, schema))
+        counts = Counter(operations_of(graph, operators, schema))
         signatures.append(
             Signature(
                 name=_text(definition.SignatureKey()),
@@ -165,12 +171,14 @@ def _read(data: memoryview) -> tuple[tuple[Signature, ...], tuple[WeightStorage,
     return tuple(signatures), _weights(model, graphs, types)
 
 
-def _names(enumeration: type) -> dict[int, str]:
+def names_of(enumeration: type) -> dict[int, str]:
+    """Return the names of a schema's enumeration by number."""
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 
-def _operator_names(model: Any, schema: Any) -> list[str]:
-    builtin = _names(schema.BuiltinOperator)
+def operator_names(model: Any, schema: Any) -> list[str]:
+    """Return the name of each operator code of a model."""
+    builtin = names_of(schema.BuiltinOperator)
     names = []
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
@@ -181,7 +189,8 @@ def _operator_names(model: Any, schema: Any) -> list[str]:
     return names
 
 
-def _operations(graph: Any, names: list[str], schema: Any) -> Iterator[str]:
+def operations_of(graph: Any, names: list[str], schema: Any) -> Iterator[str]:
+    """Yield the name of each operator of a graph, in order."""
     for i in range(graph.OperatorsLength()):
         operator = graph.Operators(i)
         name = names[operator.OpcodeIndex()]
@@ -243,7 +252,7 @@ def _read_tensors(data: memoryview) -> tuple[StoredTensor, ...]:
 
     model = schema.Model.GetRootAs(data, 0)
     check_bounds(model)
-    types = _names(schema.TensorType)
+    types = names_of(schema.TensorType)
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     found, stored = [], 0
     for tensor, offset, size in _constants(model, graphs):

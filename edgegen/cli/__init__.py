@@ -24,6 +24,7 @@ VERBS = {
     "run": "generate text from a bundle with LiteRT-LM on this machine",
     "preview": "chat with a bundle in the browser's GPU, with MediaPipe's web engine",
     "bench": "measure a bundle: initialization, first token, rates, memory",
+    "report": "show what bench recorded: tables, plots, comparison with a baseline",
     "tune": "search for a recipe of several precisions, for a size or a quality",
     "verify": "compare a checkpoint and its bundle rung by rung, and name what departs",
     "inspect": "show what is inside a bundle",

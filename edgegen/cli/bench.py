@@ -1,38 +1,59 @@
-"""`edgegen bench`: measure a bundle."""
+"""`edgegen bench`: measure bundles."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgegen.bundle.engine_types import DELEGATES
-from edgegen.cli.arguments import positive_float, positive_int
-from edgegen.device import RUNNERS, bench
-from edgegen.report import bench_record, render_bench
+from edgegen.cli.arguments import non_negative_float, positive_float, positive_int
+from edgegen.errors import DeviceError, EdgegenError
+
+if TYPE_CHECKING:
+    from edgegen.device.bench.matrix import Matrix
+    from edgegen.device.bench.run import BenchResult
+    from edgegen.report.bench.runs import Report
 
 EXAMPLES = """examples:
   edgegen bench model.task
-  edgegen bench model.task -p 128 -n 64 --repeats 5
-  edgegen bench model.task --delegate gpu --json > gpu.json
+  edgegen bench model.task -p 128 -n 64 --repeats 10 --out runs/a
+  edgegen bench old.task new.task --test pp512 --test tg128@d1024
+  edgegen bench model.task --device R5CT10ABCDE --engine-dir litert_lm/ --delegate gpu
+  edgegen bench --matrix nightly.toml --out runs/b --baseline runs/a --fail-if-slower 5%
+
+exit status: 0; 1 if something could not be measured; 2 for usage; 3 if --fail-if-slower found
+something slower
 """
+SLOWER = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .task file")
     add = parser.add_argument
-    add("--device", default="host", metavar="NAME", help=f"where: {', '.join(RUNNERS)} (host)")
-    add("--delegate", choices=DELEGATES, default="cpu", help="who computes (cpu)")
+    add("bundles", nargs="*", type=Path, metavar="BUNDLE", help=".task and .litertlm files")
     add(
-        "-p",
-        "--prefill-tokens",
-        type=positive_int,
-        metavar="N",
-        help="prompt length (the longest prefill signature that fits)",
+        "-d",
+        "--device",
+        action="append",
+        metavar="NAME",
+        help="host, or a serial number; again for more devices, measured at once (host)",
     )
+    add("--runner", metavar="NAME", help="what measures, see `edgegen list runners`")
+    add(
+        "--delegate",
+        action="append",
+        choices=DELEGATES,
+        help="who computes; again for both (cpu)",
+    )
+    add("-p", "--prefill-tokens", type=positive_int, metavar="N", help="prompt length (what fits)")
     add(
         "-n",
         "--decode-tokens",
@@ -40,30 +61,205 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens to generate (128, or what fits)",
     )
-    add("--repeats", type=positive_int, default=3, metavar="N", help="runs to keep (3)")
-    add("--warmup", type=positive_int, default=1, metavar="N", help="runs before them (1)")
+    add(
+        "--test",
+        action="append",
+        metavar="NAME",
+        help="such as pp512, tg128, pp512+tg128, pp512@d1024; again for more",
+    )
+    add("--repeats", type=positive_int, metavar="N", help="runs to keep (5)")
+    add("--warmup", type=positive_int, metavar="N", help="runs before them (1)")
     add("--threads", type=positive_int, metavar="N", help="CPU threads (the engine's choice)")
-    add("--timeout", type=positive_float, metavar="SECONDS", help="longest time for one run")
+    add("--activations", choices=("f32", "f16"), help="precision between layers (the engine's)")
+    add("--cpu-mask", type=_mask, metavar="HEX", help="CPUs to pin the engine to, such as f0")
+    add("--cooldown", type=non_negative_float, metavar="S", help="seconds of rest before a run (0)")
+    add(
+        "--max-celsius",
+        type=positive_float,
+        metavar="C",
+        help="begin no run while a zone of the device is hotter",
+    )
+    add(
+        "--thermal-wait",
+        type=non_negative_float,
+        metavar="S",
+        help="longest wait for a cool device (300)",
+    )
+    add("--engine-dir", type=Path, metavar="DIR", help="the engine's program and libraries")
+    add("--app", metavar="PACKAGE", help="the app that measures, with --runner app")
+    add("--python", metavar="PATH", help="Python on the board, with --runner board (python3)")
+    add("--timeout", type=positive_float, metavar="S", help="longest time for a run (600)")
+    add("--sample-interval", type=positive_float, metavar="S", help="between two samples (0.1)")
+    add("--matrix", type=Path, metavar="FILE.toml", help="what to measure; arguments go before it")
+    add("--out", type=Path, metavar="DIR", help="keep rows, logs and series, and go on with them")
+    add("--baseline", type=Path, metavar="DIR", help="compare with this benchmark")
+    add(
+        "--fail-if-slower",
+        type=_share,
+        metavar="5%",
+        help="exit with status 3 if a rate or time is shown to be worse by more",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, then print a table or, with --json, the whole record."""
-    measured = bench(
-        arguments.bundle,
-        device=arguments.device,
-        delegate=arguments.delegate,
-        prefill_tokens=arguments.prefill_tokens,
-        decode_tokens=arguments.decode_tokens,
-        repeats=arguments.repeats,
-        warmup=arguments.warmup,
-        threads=arguments.threads,
-        timeout_s=arguments.timeout,
-    )
-    record = bench_record(measured)
+    """Measure, then print tables or, with --json, everything."""
+    from edgegen.device.bench.run import run_matrix
+    from edgegen.report.bench.records import read_run
+
+    if arguments.fail_if_slower is not None and arguments.baseline is None:
+        raise DeviceError(
+            "--fail-if-slower has nothing to compare with", "name it: --baseline FOLDER"
+        )
+    if arguments.baseline is not None:
+        read_run(arguments.baseline)  # an hour of measuring must not end at a missing folder
+    matrix = _matrix(arguments)
+    with _folder(arguments.out) as folder:
+        try:
+            result = run_matrix(matrix, out=folder)
+        except KeyboardInterrupt:
+            if arguments.out is not None:
+                _note(f"what was measured is in {folder}; the same command goes on with it")
+            raise
+        return _tell(result, folder, arguments)
+
+
+def _tell(result: BenchResult, folder: Path, arguments: argparse.Namespace) -> int:
+    from edgegen.report.bench.runs import report_of
+
+    limit = arguments.fail_if_slower or 0.0
+    for note in result.notes:
+        _note(note)
+    if not result.records:
+        raise DeviceError("nothing was measured", "see the notes above, and run it again")
+    report = report_of([folder], baseline=arguments.baseline, slower_limit=limit)
     if arguments.json:
-        print(json.dumps(record.as_dict(), indent=2))
+        _print_json(result, report)
     else:
+        from edgegen.report.bench.terminal import render_terminal
+
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 100
-        print(render_bench(record, terminal=terminal, width=width), end="")
-    return 0
+        print(render_terminal(report, terminal=terminal, width=width), end="")
+    if arguments.fail_if_slower is not None and _slower(report, limit):
+        return SLOWER
+    measured = {record.cell for record in result.records if _counts(record)}
+    return 0 if measured >= set(result.cells) else 1
+
+
+def _print_json(result: BenchResult, report: Report) -> None:
+    import msgspec
+
+    from edgegen.report.bench.jsonl import report_dict
+
+    told = report_dict(report)
+    found = {
+        "run_id": result.run_id,
+        "records": msgspec.to_builtins(result.records),
+        "summaries": told["cells"],
+        "comparison": told["comparison"],
+    }
+    print(json.dumps(found, indent=2))
+
+
+def _slower(report: Report, limit: float) -> bool:
+    """Say on stderr what is slower, or cannot be told."""
+    comparison = report.comparison
+    if comparison is None:
+        return False
+    for cell in comparison.regressed:
+        names = ", ".join(figure.name for figure in cell.slower) or "it has no result any more"
+        _note(f"{cell.candidate.cell} is slower by more than {limit:.1%}: {names}", "error")
+    for cell in comparison.cells:
+        for figure in cell.undecided:
+            advised = figure.comparison.repeats_advised
+            more = f"; --repeats {advised} for both would" if advised else "; more repeats may"
+            name = f"{figure.name} of {cell.candidate.cell}"
+            _note(f"{name} may or may not be slower by more than {limit:.1%}{more} tell")
+    if not comparison.cells:
+        _note("the two benchmarks have no cell in common, so nothing was compared")
+    return bool(comparison.regressed)
+
+
+def _counts(record: object) -> bool:
+    return getattr(record, "phase", "") == "kept" and getattr(record, "failure", None) is None
+
+
+def _matrix(arguments: argparse.Namespace) -> Matrix:
+    """Put the arguments and the file together; arguments go before."""
+    from edgegen.device.bench.matrix import Matrix, read_matrix
+    from edgegen.device.bench.run import with_counts
+    from edgegen.device.bench.workload import parse_workload
+
+    if arguments.matrix is None and not arguments.bundles:
+        raise EdgegenError("no bundle is named", "name one, or a matrix: --matrix FILE.toml")
+    matrix = Matrix(()) if arguments.matrix is None else read_matrix(arguments.matrix)
+    given = {
+        "bundles": tuple(arguments.bundles),
+        "devices": tuple(arguments.device or ()),
+        "runner": arguments.runner,
+        "delegates": tuple(arguments.delegate or ()),
+        "tests": tuple(map(parse_workload, arguments.test or ())),
+        "threads": _one(arguments.threads),
+        "activations": _one(arguments.activations),
+        "cpu_masks": _one(arguments.cpu_mask),
+        "engine_dir": arguments.engine_dir,
+        "app": arguments.app,
+        "python": arguments.python,
+    }
+    method = {
+        "repeats": arguments.repeats,
+        "warmup": arguments.warmup,
+        "cooldown_s": arguments.cooldown,
+        "max_celsius": arguments.max_celsius,
+        "thermal_wait_s": arguments.thermal_wait,
+        "timeout_s": arguments.timeout,
+        "sample_interval_s": arguments.sample_interval,
+    }
+    matrix = replace(
+        matrix,
+        method=replace(matrix.method, **{k: v for k, v in method.items() if v is not None}),
+        **{name: value for name, value in given.items() if value},
+    )
+    if arguments.prefill_tokens or arguments.decode_tokens:
+        if not arguments.test:
+            matrix = replace(matrix, tests=())
+        matrix = with_counts(matrix, arguments.prefill_tokens, arguments.decode_tokens)
+    return matrix
+
+
+def _one(value: object) -> tuple[object, ...]:
+    return () if value is None else (value,)
+
+
+@contextlib.contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """Give a folder that is removed, unless the user named one."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="edgegen-bench-") as name:
+        yield Path(name)
+
+
+def _note(text: str, kind: str = "note") -> None:
+    from edgegen.report.tables import printable
+
+    print(printable(f"{kind}: {text}"), file=sys.stderr)
+
+
+def _mask(text: str) -> int:
+    from edgegen.device.bench.matrix import parse_mask
+
+    mask = parse_mask(text)
+    if mask is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mask of CPUs in hex, such as f0")
+    return mask
+
+
+def _share(text: str) -> float:
+    """Parse 5% or 0.05."""
+    number = non_negative_float(text.removesuffix("%"))
+    share = number / 100 if text.endswith("%") else number
+    if share >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is 100 % or more; write 5% or 0.05")
+    return share

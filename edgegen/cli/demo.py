@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,9 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     from edgegen.bundle.formats import check_bundle_name
     from edgegen.cli.arguments import safe_for_terminal
     from edgegen.cli.build_summary import summary
-    from edgegen.device import bench
+    from edgegen.device.bench.matrix import Matrix
+    from edgegen.device.bench.method import Method
+    from edgegen.device.bench.run import run_matrix
     from edgegen.pipeline import build
-    from edgegen.report import bench_record, render_bench
+    from edgegen.report.bench.jsonl import report_dict
+    from edgegen.report.bench.runs import report_of
+    from edgegen.report.bench.terminal import render_terminal
 
     check_bundle_name(arguments.output)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
             say(safe_for_terminal(piece), end="")
         result = generation.result()
     say(f"\n\n$ edgegen bench {made.bundle.path}")
-    record = bench_record(bench(made.bundle))
+    with tempfile.TemporaryDirectory(prefix="edgegen-demo-") as folder:
+        run_matrix(Matrix((made.bundle.path,), method=Method(repeats=3)), out=Path(folder))
+        report = report_of([Path(folder)])
     if arguments.json:
-        parts = {"build": made.as_dict(), "run": asdict(result), "bench": record.as_dict()}
+        (cell,) = report_dict(report)["cells"]
+        parts = {"build": made.as_dict(), "run": asdict(result), "bench": cell}
         print(json.dumps(parts, indent=2))
     else:
-        print(render_bench(record, terminal=sys.stdout.isatty(), width=100), end="")
+        print(render_terminal(report, terminal=sys.stdout.isatty(), width=100), end="")
     return 0
 
 

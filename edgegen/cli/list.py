@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shutil
 import sys
@@ -69,6 +70,9 @@ def _runners() -> list[dict[str, object]]:
     from edgegen.device.runners import RUNNERS
 
     return [
-        {"runner": name, "what": (runner.__doc__ or "").strip().splitlines()[0]}
-        for name, runner in RUNNERS.items()
+        {
+            "runner": name,
+            "what": first_sentence(importlib.import_module(module).__doc__),
+        }
+        for name, module in RUNNERS.items()
     ]

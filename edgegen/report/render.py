@@ -1,4 +1,4 @@
-"""Benchmarks and inspections as text for people."""
+"""Inspections as text for people."""
 
 from __future__ import annotations
 
@@ -7,52 +7,16 @@ from dataclasses import asdict
 
 from edgegen.bundle.flatbuffer import Signature, TensorInfo
 from edgegen.bundle.inspect import Inspection
-from edgegen.report.schema import BenchRecord
-from edgegen.report.stats import Summary
 from edgegen.report.tables import (
-    MIB,
     PLAIN_WIDTH,
     Part,
     mib,
-    number,
     printable,
     table,
     to_text,
 )
 
 _LONGEST = 80
-
-# field of a sample -> what people read, its unit, and what to divide by
-_BENCH_ROWS = {
-    "init_ms": ("initialization", "ms", 1),
-    "ttft_ms": ("time to first token", "ms", 1),
-    "prefill_tokens_per_s": ("prefill", "tokens/s", 1),
-    "decode_tokens_per_s": ("decode", "tokens/s", 1),
-    "peak_rss_bytes": ("peak memory", "MiB", MIB),
-}
-
-
-def render_bench(record: BenchRecord, *, terminal: bool, width: int = PLAIN_WIDTH) -> str:
-    """Return a benchmark as a table.
-
-    Args:
-        record: What to show.
-        terminal: Whether the reader is a terminal.
-        width: Columns to use at most.
-    """
-    rows = [("initialization, first", number(record.first_init_ms), "", "", "1", "ms")]
-    for field, (label, unit, divisor) in _BENCH_ROWS.items():
-        rows.append((label, *_cells(record.summaries[field], divisor), unit))
-    columns = ("", ">median", ">mean", ">stddev", ">n", "unit")
-    parts: list[Part] = [
-        f"{record.bundle} ({mib(record.bundle_bytes)}), {record.test}",
-        _where(record),
-        "",
-        table(columns, rows, terminal=terminal),
-    ]
-    if record.gpu_adapter and "software" in record.gpu_adapter.lower():
-        parts += ["", "note: this GPU is emulated in software; its speeds mean nothing"]
-    return to_text(parts, terminal=terminal, width=width)
 
 
 def render_inspection(inspection: Inspection, *, terminal: bool, width: int = PLAIN_WIDTH) -> str:
@@ -101,23 +65,6 @@ def _settings(inspection: Inspection) -> list[tuple[str, str]]:
             shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
             rows.append((name, shown + (f"  ({sources[name]})" if name in sources else "")))
     return rows
-
-
-def _where(record: BenchRecord) -> str:
-    threads = f", {record.threads} threads" if record.threads else ""
-    adapter = f" ({record.gpu_adapter})" if record.gpu_adapter else ""
-    device = f"{record.device['name']}, {record.device['cpus']} CPUs"
-    return f"{record.delegate}{adapter}{threads} on {device}, {record.device['engine']}"
-
-
-def _cells(summary: Summary, divisor: float) -> tuple[str, str, str, str]:
-    spread = "" if summary.stddev is None else number(summary.stddev / divisor)
-    return (
-        number(summary.median / divisor),
-        number(summary.mean / divisor),
-        spread,
-        str(summary.n),
-    )
 
 
 def _signature(signature: Signature, terminal: bool) -> Iterator[Part]:

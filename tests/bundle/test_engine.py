@@ -22,6 +22,7 @@ from edgegen.bundle import (
     write_bundle,
     zip_writer,
 )
+from edgegen.bundle.engine import WrongCountsError, measure_message
 from edgegen.errors import BundleError, EngineError
 from edgegen.provenance import provenance_path
 from tests.bundle.conftest import train_tokenizer
@@ -217,13 +218,68 @@ def test_the_benchmark_runs_the_counts_asked_for(demo_task: Path) -> None:
     assert found.peak_rss_bytes > demo_task.stat().st_size
 
 
-@pytest.mark.parametrize(("prefill", "decode"), [(500, 13), (512, 1), (2000, 1)])
-def test_counts_that_the_engine_cut_are_an_error(
-    demo_task: Path, prefill: int, decode: int
+def test_counts_that_the_engine_cut_are_an_error(demo_task: Path) -> None:
+    with pytest.raises(WrongCountsError) as caught:
+        measure(demo_task, MeasureRequest(500, 13))
+    assert caught.value.message == (
+        "the engine ran 500 prefill and 12 decode tokens, expected 500 and 13"
+    )
+    assert caught.value.hint == (
+        "ask for fewer tokens: prompt and answer must fit the KV cache, and a stop token ends the "
+        "answer early"
+    )
+
+
+def test_a_prompt_that_fills_the_kv_cache_is_an_error(demo_task: Path) -> None:
+    with pytest.raises(EngineError, match="512 tokens, expected fewer than the KV cache's 512"):
+        measure(demo_task, MeasureRequest(512, 1))
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode", "depth"),
+    # More than LiteRT-LM's own benchmark runs, prefill alone, decode alone, and behind a context.
+    [(300, 200, 0), (33, 0, 0), (0, 9, 0), (40, 8, 100), (0, 8, 129), (40, 0, 1)],
+)
+def test_whatever_is_asked_for_is_run_as_such(
+    demo_task: Path, prefill: int, decode: int, depth: int
 ) -> None:
-    with pytest.raises(EngineError, match=f"expected {prefill} and {decode}") as caught:
-        measure(demo_task, MeasureRequest(prefill, decode))
-    assert "fit the KV cache" in str(caught.value.hint)
+    found = measure(demo_task, MeasureRequest(prefill, decode, depth))
+
+    assert (found.prefill_tokens or 0, found.decode_tokens or 0) == (prefill, decode)
+    assert (found.prefill_tokens is None) == (found.prefill_tokens_per_s is None) == (not prefill)
+    assert (found.decode_tokens is None) == (found.decode_tokens_per_s is None) == (not decode)
+    assert (found.ttft_ms is not None) == bool(prefill and decode and not depth)
+
+
+def test_the_engine_is_pinned_to_the_cpus_of_the_mask(demo_task: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    seen: list[set[int]] = []
+    asked = MeasureRequest(64, 128, cpu_mask=1 << cpu)
+    message = measure_message(open_bundle(demo_task), asked)
+    with engine_process.engine_process(message, 60) as child:
+        for answer in child.answers():
+            tasks = Path(f"/proc/{child.pid}/task").iterdir()
+            seen += [os.sched_getaffinity(int(task.name)) for task in tasks]
+            child.note(answer)
+
+    assert seen
+    assert all(cpus == {cpu} for cpus in seen)
+
+
+@pytest.mark.parametrize("line", ["hello", "[1]", '{"done": 3}', "\\xff"])
+def test_an_answer_that_is_none_is_an_error(
+    demo_task: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    script = f"import os, sys; os.write(int(sys.argv[1]), b'{line}\\n')"
+    monkeypatch.setattr(engine_process, "_START_CHILD", script)
+    with pytest.raises(EngineError) as caught:
+        generate(demo_task, GREEDY).result()
+    assert caught.value.message == (
+        f"the engine's process answered with what is no answer: '{line}'"
+    )
+    assert caught.value.hint == (
+        "run it again; if it stays so, install litert-lm-api and edgegen anew"
+    )
 
 
 @pytest.mark.parametrize("rate", ["0.0", "-1.0", "float('nan')", "float('inf')"])
@@ -351,9 +407,12 @@ def test_impossible_requests_are_refused(field: str, value: object) -> None:
 
 
 def test_impossible_measurements_are_refused() -> None:
-    for counts in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match="_tokens is 0, expected >= 1"):
-            MeasureRequest(*counts)
+    with pytest.raises(ValueError, match="decode_tokens is -1, expected >= 0"):
+        MeasureRequest(1, -1)
+    with pytest.raises(ValueError, match=r"prefill_tokens \+ decode_tokens is 0, expected >= 1"):
+        MeasureRequest(0, 0, depth=9)
+    with pytest.raises(ValueError, match="cpu_mask is 0, expected > 0"):
+        MeasureRequest(1, 1, cpu_mask=0)
 
 
 @pytest.mark.gpu

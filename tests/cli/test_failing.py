@@ -143,6 +143,7 @@ ARGUMENTS = {
     "build": ["hf", "-o", "m.task"],
     "run": ["m.task", "x"],
     "bench": ["m.task"],
+    "report": ["runs/a"],
     "check": ["hf"],
     "convert": ["hf", "-o", "m.tflite"],
     "plan": ["hf"],

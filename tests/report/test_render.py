@@ -9,50 +9,8 @@ import pytest
 from edgegen.bundle import inspect_bundle
 from edgegen.bundle.contents import Member
 from edgegen.bundle.flatbuffer import WeightStorage
-from edgegen.device import BenchRun
-from edgegen.report import bench_record, render_bench
 from edgegen.report.render import render_inspection
 from edgegen.report.tables import number
-
-
-def test_a_benchmark_is_told_in_plain_columns(run: BenchRun) -> None:
-    assert render_bench(bench_record(run), terminal=False) == (
-        "model.task (3.00 MiB), pp128+tg64\n"
-        "cpu, 4 threads on Processor 9, 8 CPUs, litert-lm 0.18.1\n"
-        "\n"
-        "                       median  mean  stddev  n  unit\n"
-        "initialization, first     250                1  ms\n"
-        "initialization           91.0  91.0    1.00  3  ms\n"
-        "time to first token      13.5  13.5    1.00  3  ms\n"
-        "prefill                  2100  2100     100  3  tokens/s\n"
-        "decode                   51.0  51.0    1.00  3  tokens/s\n"
-        "peak memory               101   101    1.00  3  MiB\n"
-    )
-
-
-def test_plain_text_has_no_control_characters_and_a_terminal_gets_some(run: BenchRun) -> None:
-    record = bench_record(run)
-
-    assert "\x1b" not in render_bench(record, terminal=False)
-    assert "\x1b" in render_bench(record, terminal=True)
-
-
-def test_one_sample_shows_no_spread(run: BenchRun) -> None:
-    record = bench_record(replace(run, samples=run.samples[:1]))
-
-    assert "decode                   50.0  50.0          1  tokens/s\n" in render_bench(
-        record, terminal=False
-    )
-
-
-def test_rates_of_a_software_gpu_carry_a_warning(run: BenchRun) -> None:
-    adapter = "SwiftShader Device (Subzero), adapterType=CPU / Software"
-    emulated = render_bench(bench_record(replace(run, gpu_adapter=adapter)), terminal=False)
-    real = render_bench(bench_record(replace(run, gpu_adapter="Adreno 750")), terminal=False)
-
-    assert adapter in emulated
-    assert "speeds mean nothing" in emulated
-    assert "speeds mean nothing" not in real
 
 
 def test_an_inspection_tells_what_the_file_holds(demo_task: Path) -> None:

@@ -7,15 +7,12 @@ bytes a constant has, and whether all of that lies within the file. No weights a
 from __future__ import annotations
 
 import math
-import mmap
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgegen.bundle.flatbuffer import read_mapped
 from edgegen.bundle.flatbuffer_bounds import check_bounds
-from edgegen.bundle.reading import reading
-from edgegen.errors import BundleError
 
 # Bits of one element; strings and resources have no fixed size.
 BITS = {
@@ -118,27 +115,7 @@ def read_graphs(path: Path, span: tuple[int, int]) -> tuple[SignatureGraph, ...]
     Raises:
         BundleError: the model is damaged or cut off, or the file cannot be read.
     """
-    offset, size = span
-    try:
-        with (
-            reading(path),
-            path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as whole,
-            whole[offset : offset + size] as data,
-        ):
-            return _Reader(data).graphs()
-    except (
-        struct.error,
-        IndexError,
-        ValueError,
-        TypeError,
-        AttributeError,  # what is absent reads as None
-        OverflowError,
-    ) as error:
-        raise BundleError(
-            f"the TFLite model in {path} is damaged: {error}", "build, download or copy it again"
-        ) from error
+    return read_mapped(path, span, lambda data: _Reader(data).graphs())
 
 
 class _Reader:

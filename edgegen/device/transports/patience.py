@@ -42,7 +42,7 @@ class Patience:
         return inner
 
     def aside(self) -> Patience:
-        """Return a patience for a word in between: with our limits, but its progress is not ours."""
+        """Return a patience for a word in between: our limits, but its progress is not ours."""
         word = Patience(self._serial, silence_s=self._silence_s, cancel=self._cancel)
         word._main = self
         if self._timeout_s is not None:

@@ -1,0 +1,1 @@
+"""Measuring bundles on devices: one row for each run, and no statistics."""

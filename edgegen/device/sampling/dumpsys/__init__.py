@@ -1,0 +1,1 @@
+"""What Android's `dumpsys` prints, one file for each service; what is absent stays absent."""
