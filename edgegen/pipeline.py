@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from edgegen.bundle import (
     GenerationParameters,
     generation_parameters,
     open_bundle,
-    open_exact_tokenizer,
     write_bundle,
 )
 from edgegen.bundle.chat.fit import TemplateFit, with_prompt_texts
@@ -28,9 +27,14 @@ from edgegen.bundle.contents import Tokenizer, tokenizer_sha256
 from edgegen.bundle.formats import check_bundle_name, check_metadata
 from edgegen.bundle.parameters import within_cache
 from edgegen.bundle.task import SUFFIX as TASK_SUFFIX
-from edgegen.bundle.tokenizer import needs_conversion
-from edgegen.bundle.tokenizers.convert import Conversion, convert_tokenizer, is_byte_level
+from edgegen.bundle.tokenizers.convert import LITERT_LM
 from edgegen.bundle.tokenizers.tokenizer_json import FILE_NAME as TOKENIZER_JSON
+from edgegen.carried_tokenizer import (
+    CarriedTokenizer,
+    carried_tokenizer,
+    check_engine_name,
+    tokenizer_notes,
+)
 from edgegen.conversion import calibration_tokens, check_target_of, open_checkpoint_with
 from edgegen.convert import ExportSpec, TfliteModel, convert_model
 from edgegen.convert.recipes import find_recipe
@@ -104,7 +108,8 @@ def build(
     lora_scale: float | None = None,
     parameters_file: str | Path | None = None,
     parameters: Mapping[str, Any] | None = None,
-    max_mismatch_rate: float = 0.0,
+    engine: str = LITERT_LM,
+    max_mismatch_rate: float | None = None,
     check: bool = True,
     force: bool = False,
 ) -> Build:
@@ -127,8 +132,12 @@ def build(
         lora_scale: Multiplies the adapter's own scaling; 1.0 by default.
         parameters_file: A TOML file of generation parameters that go before the checkpoint's.
         parameters: Fields of `GenerationParameters`, and of its sampler, that go before both.
-        max_mismatch_rate: For a `.task` of a checkpoint that has only a `tokenizer.json`: the share
-            of the gate's comparisons in which the conversion may differ.
+        engine: Who is to read the `.task` of a checkpoint that has only a `tokenizer.json` with
+            byte-level BPE: `litert-lm`, or `mediapipe`, whose mapping of bytes METADATA then
+            switches on. See `convert_tokenizer`.
+        max_mismatch_rate: The share of the gate's comparisons in which the tokenizer of the bundle
+            may differ from `tokenizer.json`: where that is converted for a `.task` (0 by default),
+            and where a SentencePiece model is beside it (0.01 by default).
         check: Run the self-check on the result.
         force: Replace an existing output.
 
@@ -157,12 +166,16 @@ def build(
         )
         check_spec(spec, longest)
         model.checkpoint.refuse_own(path)
-        tokenizer, conversion = _tokenizer(model, path.suffix, max_mismatch_rate)
+        check_engine_name(engine, path)
+        carried = carried_tokenizer(model, path.suffix, engine, max_mismatch_rate)
+        tokenizer, conversion = carried.tokenizer, carried.conversion
         _require_known_ids(tokenizer, model.config.vocab_size)
         generation, fit = _generation(
             model, tokenizer, path.suffix, parameters_file, parameters or {}
         )
         generation = within_cache(generation, spec.kv_cache_len)
+        if conversion is not None and conversion.enable_bytes_to_unicode_mapping:
+            generation = replace(generation, enable_bytes_to_unicode_mapping=True)
         check_metadata(path, tokenizer, generation)
         tokens = calibration_tokens(model, [recipe], calibration)
         predicted = plan_model(model, spec, [recipe])
@@ -170,9 +183,7 @@ def build(
         # Beside the output, so that the finished files move there by name alone.
         scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     with scratch as name:
-        prepared = _Prepared(
-            model, tokenizer, conversion, generation, fit, spec, recipe, tokens, path.suffix
-        )
+        prepared = _Prepared(model, carried, generation, fit, spec, recipe, tokens, path.suffix)
         made, checked, record = _make(prepared, Path(name), meter, check=check)
         sidecar = Path(name) / "provenance.json"
         write_provenance(sidecar, record)
@@ -189,21 +200,8 @@ def build(
         predicted=predicted,
         stages=tuple(meter.costs),
         check=checked,
-        notes=tuple(_notes(conversion, fit)),
+        notes=tuple(_notes(carried, fit)),
     )
-
-
-def _tokenizer(
-    model: AuthoredModel, suffix: str, max_mismatch_rate: float
-) -> tuple[Tokenizer, Conversion | None]:
-    """Open the tokenizer as the bundle carries it, and what converting it changed."""
-    folder, vocab_size = model.checkpoint.path, model.config.vocab_size
-    if suffix != TASK_SUFFIX or not needs_conversion(folder):
-        return open_exact_tokenizer(folder, vocab_size=vocab_size), None
-    conversion = convert_tokenizer(
-        folder / TOKENIZER_JSON, vocab_size=vocab_size, max_mismatch_rate=max_mismatch_rate
-    )
-    return conversion.tokenizer, conversion
 
 
 def _generation(
@@ -224,18 +222,8 @@ def _generation(
     return with_prompt_texts(generation)
 
 
-def _notes(conversion: Conversion | None, fit: TemplateFit | None) -> Iterator[str]:
-    if conversion is not None:
-        report = conversion.report
-        yield (
-            f"tokenizer.json was converted to SentencePiece: {report.mismatches} of {report.texts} "
-            "texts have other tokens or come back otherwise; a .litertlm carries it as it is"
-        )
-        if is_byte_level(conversion.source):
-            yield (
-                "MediaPipe's own engine shows stand-ins for characters that are not ASCII and for "
-                "endings such as 's; LiteRT-LM does not"
-            )
+def _notes(carried: CarriedTokenizer, fit: TemplateFit | None) -> Iterator[str]:
+    yield from tokenizer_notes(carried)
     if fit is not None:
         yield from fit.notes
 
@@ -263,8 +251,7 @@ class _Prepared:
     """What is known, and was checked, before the long work."""
 
     model: AuthoredModel
-    tokenizer: Tokenizer
-    conversion: Conversion | None
+    carried: CarriedTokenizer
     generation: GenerationParameters
     fit: TemplateFit | None
     spec: ExportSpec
@@ -276,7 +263,8 @@ class _Prepared:
 def _make(
     prepared: _Prepared, scratch: Path, meter: StageMeter, *, check: bool
 ) -> tuple[Bundle, SelfCheck | None, dict[str, Any]]:
-    model, tokenizer, recipe = prepared.model, prepared.tokenizer, prepared.recipe
+    model, recipe, carried = prepared.model, prepared.recipe, prepared.carried
+    tokenizer = carried.tokenizer
     with meter.measure("convert"):
         tflite: TfliteModel = convert_model(
             model,
@@ -309,7 +297,9 @@ def _make(
         added = () if adapter is None else adapter.files
         inputs = [path for path in model.checkpoint.files if path not in added]
         inputs += [model.checkpoint.path / "config.json", tokenizer.path]
-        conversion = prepared.conversion
+        conversion, beside = carried.conversion, carried.beside
+        if beside is not None:
+            inputs.append(model.checkpoint.path / TOKENIZER_JSON)
         converted = None if conversion is None else conversion.to_json()
         record = {
             "checkpoint": {
@@ -326,6 +316,7 @@ def _make(
                 "file": tokenizer.path.name,
                 "sha256": tokenizer_sha256(tokenizer),
                 "conversion": converted,
+                "tokenizer_json": None if beside is None else beside.to_json(),
             },
             "generation_parameters": asdict(prepared.generation),
             "chat_template": None if template is None else template.as_dict(),

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from edgegen.bundle.tokenizers.convert import ENGINES, LITERT_LM
 from edgegen.cli.arguments import add_export_arguments, probability, read_text, safe_for_terminal
 from edgegen.cli.parameter_arguments import add_parameter_arguments, given_parameters
 
@@ -34,9 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-mismatch-rate",
         type=probability,
-        default=0.0,
         metavar="R",
-        help="share of texts that a converted tokenizer.json may tokenize otherwise (%(default)s)",
+        help="share of comparisons in which the bundle's tokenizer may differ from tokenizer.json, "
+        "where that is converted (0) or beside a SentencePiece model (0.01)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=LITERT_LM,
+        help="who is to read a .task's converted tokenizer.json (%(default)s)",
     )
     parser.add_argument("--no-check", action="store_true", help="skip the self-check")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
@@ -62,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         lora_scale=arguments.lora_scale,
         parameters_file=arguments.parameters,
         parameters=given_parameters(arguments),
+        engine=arguments.engine,
         max_mismatch_rate=arguments.max_mismatch_rate,
         check=not arguments.no_check,
         force=arguments.force,

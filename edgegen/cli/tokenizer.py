@@ -76,6 +76,11 @@ def _table(conversion: Conversion) -> str:
         f"{report.mismatches:,} mismatches in {report.texts:,} texts, rate "
         f"{report.mismatch_rate:.2g}"
     )
+    if report.not_compared:
+        lines.append(
+            f"{report.not_compared:,} ids not compared: they are no text, and their bytes are "
+            "not known"
+        )
     lines.append(
         f"{conversion.size:,} ids, {len(conversion.tokenizer.proto):,} bytes as a SentencePiece "
         "model"

@@ -12,7 +12,7 @@ from edgegen.bundle.derive import convert_bundle, edit_bundle
 from edgegen.bundle.parameters import Sampler
 from edgegen.errors import BundleError, OutputError, TokenizerError
 from edgegen.provenance import hash_files, provenance_path
-from tests.bundle.test_litertlm import FULL, HINTS
+from tests.bundle.litertlm_files import FULL, HINTS
 
 
 @pytest.fixture(params=[".task", ".litertlm"])

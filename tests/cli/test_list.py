@@ -7,7 +7,7 @@ import pytest
 from edgegen.author.models import ARCHITECTURES
 from edgegen.cli import main
 from edgegen.convert.recipes import RECIPES
-from edgegen.device import RUNNERS
+from edgegen.device.runners import RUNNERS
 
 KINDS = [
     ("archs", "model_type", sorted(ARCHITECTURES)),

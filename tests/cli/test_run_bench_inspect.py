@@ -108,9 +108,9 @@ def test_bench_prints_a_table(demo_task: Path, capfd: pytest.CaptureFixture[str]
     assert main(["bench", str(demo_task), *arguments]) == 0
 
     out, err = capfd.readouterr()
-    assert out.startswith(f"{demo_task.name} (")
-    assert "pp32+tg8\n" in out
-    for row in ("initialization", "time to first token", "prefill", "decode", "peak memory"):
+    assert out.startswith(f"{demo_task.name}, pp32+tg8, CPU on ")
+    rows = ("initialization, cold", "time to first token", "prefill", "decode", "peak memory")
+    for row in rows:
         assert f"\n{row} " in out
     assert err == ""
 
@@ -120,9 +120,11 @@ def test_bench_prints_one_json_value(demo_task: Path, capfd: pytest.CaptureFixtu
     assert main(["bench", str(demo_task), *arguments]) == 0
 
     told = json.loads(capfd.readouterr().out)
-    assert told["test"] == "pp32+tg8"
-    assert told["threads"] == 1
-    assert len(told["samples"]) == 2
+    assert list(told) == ["run_id", "records", "summaries", "comparison"]
+    assert [row["phase"] for row in told["records"]] == ["cold", "warmup", "kept", "kept"]
+    assert {row["run_id"] for row in told["records"]} == {told["run_id"]}
+    (cell,) = told["summaries"]
+    assert (cell["workload"], cell["threads"], cell["kept"]) == ("pp32+tg8", 1, 2)
 
 
 def test_bench_refuses_counts_that_do_not_fit(

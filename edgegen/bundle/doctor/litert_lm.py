@@ -25,6 +25,7 @@ from edgegen.bundle.doctor.vulkan import CHROMIUM, software_vulkan
 from edgegen.bundle.engine import generate_message
 from edgegen.bundle.engine_log import delegations, explain, gpu_adapter
 from edgegen.bundle.engine_types import Delegate, Delegation, GenerateRequest
+from edgegen.bundle.tokenizers.mapped import mapped, mapped_back
 from edgegen.contract import DECODE, prefill_length
 from edgegen.errors import EngineError
 
@@ -63,10 +64,14 @@ def generate(
     delegate: Delegate,
     environment: Mapping[str, str] | None = None,
 ) -> EngineRun:
-    """Continue a prompt greedily in a fresh process of LiteRT-LM."""
+    """Continue a prompt greedily in a fresh process of LiteRT-LM.
+
+    Where the bundle is for MediaPipe's mapping of bytes, which LiteRT-LM does not make, that is
+    made here, so that the model sees the tokens that it is to see.
+    """
     limits = subject.settings.limits
     request = GenerateRequest(
-        prompt,
+        mapped(prompt) if subject.maps_bytes else prompt,
         max_output_tokens=GENERATED,
         delegate=delegate,
         apply_prompt_template=False,
@@ -83,6 +88,8 @@ def generate(
     elif ended.last("done") is None or ended.returncode != 0:
         error = explain(ended.log, ended.last("error"), ended.returncode, delegate)
     text = "".join(answer.get("piece", "") for answer in ended.answers)
+    if subject.maps_bytes:
+        text = mapped_back(text).decode(errors="replace")
     return EngineRun(text, error, ended.log, delegations(ended.log))
 
 
@@ -102,6 +109,12 @@ def cpu(subject: Subject) -> Iterator[Remark]:
         return
     yield passed(f"XNNPACK takes {_shares(run.delegations, 'XNNPack')}")
     yield compared(subject, run.text, "LiteRT-LM on cpu", CPU_TIE)
+    if subject.maps_bytes:
+        yield warned(
+            "the tokenizer is for MediaPipe's engine, which METADATA has map bytes: LiteRT-LM does "
+            "not, was given mapped text here, and reads other tokens in any app",
+            "for LiteRT-LM build it with --engine litert-lm",
+        )
 
 
 def runtime_template(subject: Subject) -> Iterator[Remark]:

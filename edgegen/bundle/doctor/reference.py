@@ -119,8 +119,11 @@ def start_ids(subject: Subject) -> list[int]:
     return [] if found is None else [found]
 
 
-def greedy_reference(subject: Subject, tie: float) -> Reference:
+def greedy_reference(subject: Subject, tie: float, before: str = "") -> Reference:
     """Return the interpreter's continuation of the prompt that it is surest about.
+
+    `before` is what the engine puts before every prompt by itself; the reference's prompt is
+    without it.
 
     Prompts are cut to less than the smallest prefill: a software GPU errs where one is used twice,
     and what an engine's padding spoils is to show.
@@ -128,31 +131,36 @@ def greedy_reference(subject: Subject, tie: float) -> Reference:
     Raises:
         EngineError: as `ask`.
     """
-    if subject.greedy is None:
+    if before not in subject.greedy:
         cache, lens = subject.dimensions.kv_cache_len or 0, subject.dimensions.prefill_lens
         room = min(max(lens[0] * 3 // 4 if lens else 0, 4), cache - GENERATED - 1)
         start = start_ids(subject)
-        prompts = [_cut(subject, text, room - len(start)) for text in PROMPTS]
-        calls = [
-            ("greedy", {"ids": [*start, *subject.tokenizer.encode(p)], "count": GENERATED})
-            for p in prompts
-        ]
-        found = ask(subject, calls)
-        subject.greedy = {
-            p: Reference(p, tuple(f["ids"]), tuple(f["leads"]))
+        prompts = [_cut(subject, before, text, room - len(start)) for text in PROMPTS]
+        tokens = [[*start, *subject.tokenizer.encode(before + prompt)] for prompt in prompts]
+        if max(map(len, tokens)) > cache - GENERATED:
+            raise EngineError(
+                f"what the engine puts before every prompt leaves no room for {GENERATED} tokens "
+                f"in a cache of {cache}",
+                "give a shorter system prompt, or build with a longer --kv-cache-len",
+            )
+        found = ask(subject, [("greedy", {"ids": ids, "count": GENERATED}) for ids in tokens])
+        subject.greedy[before] = [
+            Reference(p, tuple(f["ids"]), tuple(f["leads"]))
             for p, f in zip(prompts, found, strict=True)
-        }
-    references: list[Reference] = list(subject.greedy.values())
+        ]
+    references: list[Reference] = subject.greedy[before]
     return max(references, key=lambda one: one.sure(tie))
 
 
-def _cut(subject: Subject, text: str, room: int) -> str:
-    while len(text) > 1 and len(subject.tokenizer.encode(text)) > room:
+def _cut(subject: Subject, before: str, text: str, room: int) -> str:
+    while len(text) > 1 and len(subject.tokenizer.encode(before + text)) > room:
         text = text[:-1]
     return text
 
 
-def compared(subject: Subject, text: str, engine: str, tie: float, *, cut: bool = False) -> Remark:
+def compared(
+    subject: Subject, text: str, engine: str, tie: float, *, before: str = "", cut: bool = False
+) -> Remark:
     """Compare an engine's text with the interpreter's tokens, up to a near tie.
 
     Args:
@@ -160,9 +168,10 @@ def compared(subject: Subject, text: str, engine: str, tie: float, *, cut: bool 
         text: How the engine continues the reference's prompt.
         engine: What messages call it.
         tie: As of `greedy_reference`.
+        before: Likewise.
         cut: Whether the text may have been cut before the reference's end.
     """
-    reference = greedy_reference(subject, tie)
+    reference = greedy_reference(subject, tie, before)
     sure = reference.sure(tie)
     expected = spelled(subject, reference.ids[:sure])
     if cut and text and expected.startswith(text):

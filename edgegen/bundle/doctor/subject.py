@@ -56,7 +56,7 @@ class Subject:
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
         self.settings = settings
-        self.greedy: Mapping[str, Any] | None = None  # kept by `reference.greedy_reference`
+        self.greedy: dict[str, list[Any]] = {}  # kept by `reference.greedy_reference`
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -65,8 +65,16 @@ class Subject:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Its tokenizer."""
-        return self.bundle.tokenizer
+        """Its tokenizer, as the engine that it is meant for reads it."""
+        found = self.bundle.tokenizer
+        if self.maps_bytes and isinstance(found, SentencePieceTokenizer):
+            return MappedTokenizer(found.path, found.proto)
+        return found
+
+    @property
+    def maps_bytes(self) -> bool:
+        """Whether METADATA has MediaPipe's engine map bytes; LiteRT-LM passes over that."""
+        return self.bundle.parameters.enable_bytes_to_unicode_mapping
 
     @cached_property
     def graphs(self) -> Mapping[str, SignatureGraph]:

@@ -20,7 +20,7 @@ from edgegen.bundle.doctor.reference import (
 )
 from edgegen.bundle.doctor.stored import gpu_faults
 from edgegen.bundle.doctor.subject import Subject
-from edgegen.bundle.preview import open_web_engine, preview_server, read_facts
+from edgegen.bundle.preview import BundleFacts, open_web_engine, preview_server, read_facts
 from edgegen.errors import EngineError
 
 # Runs in a page of the preview's server, with the preview's own engine. What the engine says while
@@ -63,8 +63,11 @@ def web(subject: Subject) -> Iterator[Remark]:
     if missing is not None:
         yield missing
         return
-    reference = greedy_reference(subject, GPU_TIE)
-    found = _generate(subject, reference.prompt)
+    facts = read_facts(subject.path)
+    # The engine puts METADATA's system prompt before every prompt, as it is.
+    before = facts.engine_system_prompt
+    reference = greedy_reference(subject, GPU_TIE, before)
+    found = _generate(subject, facts, reference.prompt)
     if "error" in found:
         # What the stored types alone explain is no surprise to who meant the bundle for a CPU.
         faults = [fault for graph in subject.graphs.values() for fault in gpu_faults(graph)]
@@ -80,7 +83,8 @@ def web(subject: Subject) -> Iterator[Remark]:
         return
     yield passed(f"MediaPipe's web engine opens it on {found.get('gpu') or 'an unnamed GPU'}")
     cut = found["ended"] == "limit"
-    yield compared(subject, found["text"], "MediaPipe's web engine", GPU_TIE, cut=cut)
+    engine = "MediaPipe's web engine"
+    yield compared(subject, found["text"], engine, GPU_TIE, before=before, cut=cut)
 
 
 def _what_is_missing(subject: Subject) -> Remark | None:
@@ -100,12 +104,11 @@ def _what_is_missing(subject: Subject) -> Remark | None:
     return None if reason is None else skipped(reason, hint)
 
 
-def _generate(subject: Subject, prompt: str) -> dict[str, Any]:
+def _generate(subject: Subject, facts: BundleFacts, prompt: str) -> dict[str, Any]:
     """Have the engine continue a prompt in a fresh browser."""
     folder, program = subject.settings.web_engine, find_chromium()
     assert folder is not None
     assert program is not None
-    facts = read_facts(subject.path)
     request = {
         "prompt": prompt,
         "pieces": GENERATED,

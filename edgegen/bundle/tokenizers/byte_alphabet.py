@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from edgegen.bundle.tokenizers.characters import SPACES, SYMBOL, character_class
 from edgegen.bundle.tokenizers.charsmap import compile_charsmap
 
 _PRIVATE = 0xE000  # private use: text holds these too, but as three bytes above ASCII
 _REPLACEMENT = "\ufffd".encode()
+# Marks for spaces that merge with what follows, the last of private use (see `joins`).
+JOINED_SPACES = {space: chr(0x10FF00 + at) for at, space in enumerate(sorted(SPACES))}
+# Characters that are not spelled byte by byte: symbols, in a plane that holds no text.
+_WHOLE = 0xF0000
+_SPACES_OF_MARKS = {mark: space for space, mark in JOINED_SPACES.items()}
 # Characters of four bytes whose beginnings the denormalizer waits for: emoji and pictographs.
 _WAITED_FOR = range(0x1F000, 0x1FC00)
 
@@ -57,11 +63,28 @@ def detached(data: bytes) -> str:
     return "".join([chr(_PRIVATE + byte) for byte in data])
 
 
+def joined(space: str) -> str:
+    """Write a space that merges with what follows."""
+    return JOINED_SPACES[space]
+
+
+def whole(character: str) -> str:
+    """Write a symbol of up to three bytes so that it is one character, which merges as such."""
+    return chr(_WHOLE + ord(character))
+
+
 def plain_bytes(text: str) -> bytes:
-    """Return the bytes that `plain_characters` and `detached` wrote."""
-    return b"".join(
-        bytes([ord(c) - _PRIVATE]) if 0 <= ord(c) - _PRIVATE < 0x100 else c.encode() for c in text
-    )
+    """Return the bytes that the functions above spelled so."""
+
+    def read(character: str) -> bytes:
+        point = ord(character)
+        if _PRIVATE <= point < _PRIVATE + 0x100:
+            return bytes([point - _PRIVATE])
+        if _WHOLE <= point < _WHOLE + 0x10000:
+            return chr(point - _WHOLE).encode()
+        return _SPACES_OF_MARKS.get(character, character).encode()
+
+    return b"".join(map(read, text))
 
 
 def byte_rules(missing: Iterable[int] = ()) -> dict[bytes, bytes]:
@@ -87,6 +110,14 @@ def denormalizer() -> bytes:
     """
     characters = plain_characters()
     rules = {detached(bytes([byte])).encode(): bytes([byte]) for byte in range(1, 0x100)}
+    rules.update({mark.encode(): space.encode() for space, mark in JOINED_SPACES.items()})
+    rules.update(
+        {
+            whole(c).encode(): c.encode()
+            for c in map(chr, (*range(0x80, 0xD800), *range(0xF900, 0xFFFE)))
+            if character_class(c) == SYMBOL
+        }
+    )
     waited_for = (*range(0x80, 0xD800), *range(0xE000, 0x10000), *_WAITED_FOR)
     for point in waited_for:
         data = chr(point).encode()

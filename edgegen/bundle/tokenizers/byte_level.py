@@ -4,7 +4,8 @@ Hugging Face's tokenizers cut text with a pattern and merge bytes inside the cut
 does not cut; it merges the whole text, the piece with the best score first. So the scores carry
 both the order of merges and the cuts. They have tiers, each done before the next begins:
 
-    numbers           cut away from the space before them
+    numbers           cut away from the space before them; marks of spaces (`joins`) and what
+                      is after them
     runs of symbols   `((` before `(foo`, which is one only if the symbol is alone
     shields           see `virtual_pieces`
     endings           `'t` before `th`
@@ -19,16 +20,16 @@ both the order of merges and the cuts. They have tiers, each done before the nex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
+from unicodedata import category
 
 from edgegen.bundle.tokenizers.byte_alphabet import (
     detached,
     gpt2_characters,
-    plain_characters,
     spell,
     token_bytes,
 )
@@ -39,6 +40,7 @@ from edgegen.bundle.tokenizers.characters import (
     SYMBOL,
     Units,
     character_class,
+    is_mark,
     units,
 )
 from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
@@ -77,6 +79,7 @@ class ByteVocabulary:
         ids: Bytes -> id, without added tokens.
         ranks: Bytes -> place among the merges; single bytes have none.
         cuts: What the pre-tokenizer does.
+        marked: Whether spaces that merge are told by marks (`joins`), not by the order of merges.
         library: The `tokenizers.Tokenizer`.
         model: Its model, which merges without cutting.
         merging: The same where it takes no word as a whole (`ignore_merges`).
@@ -85,12 +88,13 @@ class ByteVocabulary:
     ids: Mapping[bytes, int]
     ranks: Mapping[bytes, int]
     cuts: Cuts
+    marked: bool
     library: Any = field(repr=False)
     model: Any = field(repr=False)
     merging: Any = field(repr=False)
 
     @classmethod
-    def read(cls, original: HfTokenizer) -> ByteVocabulary:
+    def read(cls, original: HfTokenizer, *, marked: bool) -> ByteVocabulary:
         """Take the vocabulary of a tokenizer."""
         file = original.file
         added = {token.id for token in file.added_tokens}
@@ -105,7 +109,8 @@ class ByteVocabulary:
             if data is not None:
                 ranks.setdefault(data, rank)
         library = original.library
-        return cls(ids, ranks, find_cuts(library), library, library.model, original.merging)
+        cuts = find_cuts(library)
+        return cls(ids, ranks, cuts, marked, library, library.model, original.merging)
 
     @property
     def ignores_merges(self) -> bool:
@@ -155,6 +160,11 @@ class ByteVocabulary:
         found = self.model.tokenize(spell(text, gpt2_characters()))
         return [token_bytes(token.value) or b"" for token in found]
 
+    def merged_parts(self, text: bytes) -> list[bytes]:
+        """Return what merging alone makes of bytes, also of those that are taken as a whole."""
+        found = self.merging.tokenize(spell(text, gpt2_characters()))
+        return [token_bytes(token.value) or b"" for token in found]
+
     def score(self, token: bytes) -> float:
         """Return a token's score."""
         tier = self.tiers[token]
@@ -162,11 +172,47 @@ class ByteVocabulary:
             # From the left: three digits as soon as two are together, and all pairs alike.
             return score(tier, 0 if len(self.units[token].text) > 2 else 1)
         rank = self.ranks.get(token, _TIER_SIZE)
-        if tier is Tier.WORD and self.units[token].text in self.cut_off:
+        if tier is Tier.WORD and not self.marked and self.units[token].text in self.cut_off:
             crossing = self.crossing_rank(token)
             if crossing is not None and crossing < rank:
                 return score(tier, crossing) + 0.5
         return score(tier, rank)
+
+    @cached_property
+    def wholes(self) -> frozenset[str]:
+        """Symbols beyond ASCII that are one token, and whose bytes merge with nothing else before.
+
+        A blank's merge with their first bytes does not count: it is told by marks (`joins`).
+        """
+        if not (self.cuts.joins_symbol and self.marked):
+            return frozenset()
+        overlaps: dict[bytes, int] = {}
+        for token, found in self.units.items():
+            rank = self.ranks.get(token, _TIER_SIZE)
+            # A word is cut off the symbol after it.
+            cut = character_class(found.text[-1:] or "a") in (LETTER, NUMBER) and found.text
+            parts = (found.head, b"" if cut or found.text == " " else found.tail)
+            for part in parts:
+                if part and part != token:
+                    overlaps[part] = min(rank, overlaps.get(part, rank))
+        return frozenset(
+            found.text
+            for token, found in self.units.items()
+            if found.whole
+            and found.classes == SYMBOL
+            and 1 < len(token) < 4
+            and category(found.text) != "Co"
+            and not (self.cuts.joins_marks and is_mark(found.text))
+            and token in self.ranks
+            and all(
+                overlaps.get(part, _TIER_SIZE) > self.ranks[token]
+                for n in range(1, len(token))
+                for part in (token[:n], token[n:])
+            )
+        )
+
+    def _goes_first(self, character: str) -> bool:
+        return _of_symbol_block(character) or character in self.wholes
 
     @cached_property
     def cut_off(self) -> frozenset[str]:
@@ -206,7 +252,7 @@ class ByteVocabulary:
         """Whether it is symbols, after a space perhaps, and before line breaks."""
         text = found.text[1:] if found.text[:1] == " " else found.text
         if self.cuts.joins_symbol and not found.head and (text + " ").isascii() is False:
-            return all(map(_of_symbol_block, text)) and not found.tail
+            return all(map(self._goes_first, text)) and not found.tail
         if self.cuts.joins_symbol and found.tail and not found.head:
             tail = found.tail
             begun = tail[:1] in _SYMBOL_LEADS or tail[:2] in _SYMBOL_PAIRS
@@ -242,20 +288,21 @@ def _class_of_ascii(character: str) -> str:
 
 
 def token_pieces(
-    file: TokenizerJson, vocabulary: ByteVocabulary, alphabet: tuple[str, ...]
+    file: TokenizerJson, vocabulary: ByteVocabulary, write: Callable[[bytes], str]
 ) -> list[Piece]:
-    """Return a piece for every id up to the file's highest, spelled in `alphabet`."""
+    """Return a piece for every id up to the file's highest, spelled as `write` does."""
+    plain = write(b"\0") == "\0"
     pieces = [unused_piece(number) for number in range(file.size)]
     for token, number in vocabulary.ids.items():
-        if token == b"\0" and alphabet[0] == "\0":
+        if token == b"\0" and plain:
             # No piece can hold this character; as the byte that it is, it can be had.
             pieces[number] = Piece("<0x00>", type=PieceType.BYTE)
-        elif b"\0" in token and alphabet[0] == "\0":
+        elif b"\0" in token and plain:
             pass  # unused, then: no text of several zero bytes keeps its ids
-        elif token in vocabulary.unreachable and alphabet == plain_characters():
+        elif token in vocabulary.unreachable and plain:
             pieces[number] = Piece(detached(token), score(Tier.SPACES, _TIER_SIZE))
         else:
-            pieces[number] = Piece(spell(token, alphabet), vocabulary.score(token))
+            pieces[number] = Piece(write(token), vocabulary.score(token))
     return pieces
 
 

@@ -6,10 +6,17 @@ from typing import Any
 
 from edgegen.bundle.tokenizers import byte_alphabet
 from edgegen.bundle.tokenizers.byte_alphabet import gpt2_characters, plain_characters, spell
-from edgegen.bundle.tokenizers.byte_level import ByteVocabulary, token_pieces, unused_piece
+from edgegen.bundle.tokenizers.byte_level import (
+    ByteVocabulary,
+    Tier,
+    score,
+    token_pieces,
+    unused_piece,
+)
 from edgegen.bundle.tokenizers.charsmap import compile_charsmap
 from edgegen.bundle.tokenizers.endings import ending_pieces, ending_rules, ending_tokens
 from edgegen.bundle.tokenizers.hugging_face import HfTokenizer
+from edgegen.bundle.tokenizers.joins import Joins, find_joins, leading_pieces
 from edgegen.bundle.tokenizers.proto import (
     BPE,
     NO_PIECE,
@@ -41,8 +48,13 @@ def byte_level_model(original: HfTokenizer, size: int, *, mapped: bool) -> bytes
     file = original.file
     _check(file)
     alphabet = gpt2_characters() if mapped else plain_characters()
-    vocabulary = ByteVocabulary.read(original)
-    pieces = token_pieces(file, vocabulary, alphabet)
+    vocabulary = ByteVocabulary.read(original, marked=not mapped)
+    joins = Joins() if mapped else find_joins(vocabulary, _respelled(file))
+
+    def write(token: bytes) -> str:
+        return spell(token, alphabet) if mapped else joins.spell(token)
+
+    pieces = token_pieces(file, vocabulary, write)
     for token in file.added_tokens:
         text = spell(token.content.encode(), gpt2_characters()) if mapped else token.content
         pieces[token.id] = Piece(text, type=PieceType.USER_DEFINED)
@@ -53,8 +65,18 @@ def byte_level_model(original: HfTokenizer, size: int, *, mapped: bool) -> bytes
             number = vocabulary.ids[data]
             pieces[number] = Piece(text, pieces[number].score)
         pieces += ending_pieces(vocabulary)
+    leading = leading_pieces(vocabulary, joins)
+    pieces = [
+        Piece(piece.text, score(Tier.NUMBER)) if leading.get(piece.text) else piece
+        for piece in pieces
+    ]
+    pieces += [
+        Piece(text, score(Tier.NUMBER), PieceType.UNUSED)
+        for text, is_token in sorted(leading.items())
+        if not is_token
+    ]
     taken = {piece.text for piece in pieces}
-    virtual = virtual_pieces(vocabulary, alphabet, endings_spelled=not mapped)
+    virtual = virtual_pieces(vocabulary, alphabet, write, endings_spelled=not mapped)
     pieces += [piece for piece in virtual if piece.text not in taken]
     if not mapped:
         # All 256 must be there for the one that is needed: a zero byte.
@@ -66,24 +88,35 @@ def byte_level_model(original: HfTokenizer, size: int, *, mapped: bool) -> bytes
     return model_proto(
         pieces,
         model_type=BPE,
-        normalizer=Normalizer(_charsmap(file, vocabulary, mapped)),
+        normalizer=Normalizer(_charsmap(file, vocabulary, joins, mapped)),
         denormalizer=b"" if mapped else byte_alphabet.denormalizer(),
         byte_fallback=not mapped,
     )
 
 
-def _charsmap(file: TokenizerJson, vocabulary: ByteVocabulary, mapped: bool) -> bytes:
+def _charsmap(file: TokenizerJson, vocabulary: ByteVocabulary, joins: Joins, mapped: bool) -> bytes:
     missing = [byte for byte in range(256) if bytes([byte]) not in vocabulary.ids]
     alphabet = gpt2_characters() if mapped else plain_characters()
     if mapped:
         rules = {alphabet[byte].encode(): b"" for byte in missing}
     else:
-        rules = {**ending_rules(vocabulary), **byte_alphabet.byte_rules(missing)}
-    if any(part["type"] == "NFC" for part in file.normalizers):
-        for text, composed in nfc_rules().items():
-            key = spell(text.encode(), alphabet).encode() if mapped else text.encode()
-            rules[key] = spell(composed.encode(), alphabet).encode()
+        rules = {
+            **ending_rules(vocabulary),
+            **byte_alphabet.byte_rules(missing),
+            **joins.rules,
+        }
+    for text, composed in _respelled(file).items():
+        key, becomes = text.encode(), composed.encode()
+        if mapped:
+            rules[spell(key, alphabet).encode()] = spell(becomes, alphabet).encode()
+        else:
+            rules[key] = joins.spell(becomes).encode()
     return compile_charsmap(rules) if rules else b""
+
+
+def _respelled(file: TokenizerJson) -> dict[str, str]:
+    """Return what the file's normalizer makes something else of."""
+    return nfc_rules() if any(part["type"] == "NFC" for part in file.normalizers) else {}
 
 
 def _check(file: TokenizerJson) -> None:

@@ -24,6 +24,11 @@ def character_class(character: str) -> str:
     return category if category in (LETTER, NUMBER) else SYMBOL
 
 
+def is_mark(character: str) -> bool:
+    """Tell whether a character is a mark: an accent, a vowel sign."""
+    return unicodedata.category(character)[0] == "M"
+
+
 @dataclass(frozen=True)
 class Units:
     """The bytes of a token as text.

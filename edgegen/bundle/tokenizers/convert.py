@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgegen.bundle.tokenizers.byte_alphabet import (
-    gpt2_bytes,
-    gpt2_characters,
-    plain_bytes,
-    spell,
-)
+from edgegen.bundle.tokenizers.byte_alphabet import plain_bytes
 from edgegen.bundle.tokenizers.byte_level_model import byte_level_model
 from edgegen.bundle.tokenizers.gate import GateReport, compare, require
 from edgegen.bundle.tokenizers.hugging_face import (
@@ -104,6 +99,7 @@ def try_convert(
 ) -> Conversion:
     """Convert as `convert_tokenizer` does, and return what did not pass the gate, too."""
     from edgegen.bundle.tokenizer import SentencePieceTokenizer, require_most_ids
+    from edgegen.bundle.tokenizers.mapped import MappedTokenizer
 
     if engine not in ENGINES:
         raise ValueError(f"no engine {engine!r}; {did_you_mean(engine, ENGINES)}")
@@ -118,9 +114,9 @@ def try_convert(
         advance(1)
         report = compare(
             original,
-            _Mapped(tokenizer) if mapped else tokenizer,
+            MappedTokenizer(original.path, proto) if mapped else tokenizer,
             vocabulary=sorted({*original.file.vocab.values(), *_added_ids(original.file)}),
-            id_bytes=_id_bytes(original, tokenizer, mapped),
+            id_bytes=spellings(original, tokenizer, mapped=mapped),
             added_tokens=[token.content for token in original.file.added_tokens],
             max_mismatch_rate=max_mismatch_rate,
         )
@@ -156,10 +152,12 @@ def _added_ids(file: TokenizerJson) -> set[int]:
     return {token.id for token in file.added_tokens}
 
 
-def _id_bytes(
-    original: HfTokenizer, converted: SentencePieceTokenizer, mapped: bool
+def spellings(
+    original: HfTokenizer, converted: SentencePieceTokenizer, *, mapped: bool
 ) -> Callable[[int], tuple[bytes, bytes]]:
     """Return what tells the bytes of an id, in the original and as its piece spells them."""
+    from edgegen.bundle.tokenizers.mapped import mapped_back
+
     added = _added_ids(original.file)
     spelled = is_byte_level(original.file)
 
@@ -168,7 +166,7 @@ def _id_bytes(
         if byte is not None:
             found = bytes([byte])
         elif mapped:
-            found = _from_gpt2(piece)
+            found = mapped_back(piece)
         elif spelled and number not in added:
             found = plain_bytes(piece)
         else:
@@ -176,23 +174,3 @@ def _id_bytes(
         return original.id_bytes(number), found
 
     return tell
-
-
-def _from_gpt2(text: str) -> bytes:
-    table = gpt2_bytes()
-    return b"".join(bytes([table[c]]) if c in table else c.encode() for c in text)
-
-
-class _Mapped:
-    """A tokenizer behind MediaPipe's own mapping between bytes and characters."""
-
-    def __init__(self, tokenizer: SentencePieceTokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        table = gpt2_characters()
-        return self._tokenizer.encode_batch([spell(text.encode(), table) for text in texts])
-
-    def decode_batch(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        texts = self._tokenizer.decode_batch(ids)
-        return [_from_gpt2(text).decode(errors="replace") for text in texts]

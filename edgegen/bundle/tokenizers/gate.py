@@ -184,25 +184,27 @@ def require(report: GateReport, source: object) -> None:
     """
     if report.passed:
         return
+    raise TokenizerError(
+        f"{source} cannot be converted without loss: {report.mismatches} mismatches in "
+        f"{report.texts} texts (rate {report.mismatch_rate:.2g}, allowed "
+        f"{report.max_mismatch_rate:.2g}){worst_example(report)}",
+        "write a .litertlm, which carries tokenizer.json itself, or allow the rate with "
+        "--max-mismatch-rate: the model then sees other tokens in such texts",
+    )
+
+
+def worst_example(report: GateReport) -> str:
+    """Return the example of the class with most mismatches, to end a sentence with."""
     worst = max(
         (r for r in report.classes if r.texts),
         key=lambda r: (r.encode_mismatches + r.decode_mismatches) / r.texts,
     )
     example = worst.example
-    shown = (
-        ""
-        if example is None
-        else (
-            f"; of {worst.name}, {_short(example.text)} is {_short(example.found)}, "
-            f"expected {_short(example.expected)}"
-        )
-    )
-    raise TokenizerError(
-        f"{source} cannot be converted without loss: {report.mismatches} mismatches in "
-        f"{report.texts} texts (rate {report.mismatch_rate:.2g}, allowed "
-        f"{report.max_mismatch_rate:.2g}){shown}",
-        "write a .litertlm, which carries tokenizer.json itself, or allow the rate with "
-        "--max-mismatch-rate: the model then sees other tokens in such texts",
+    if example is None:
+        return ""
+    return (
+        f"; of {worst.name}, {shortened(example.text)} is {shortened(example.found)}, "
+        f"expected {shortened(example.expected)}"
     )
 
 
@@ -288,6 +290,7 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-def _short(value: Callable[..., Any] | list[int] | str) -> str:
+def shortened(value: list[int] | str) -> str:
+    """Write ids or a text for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

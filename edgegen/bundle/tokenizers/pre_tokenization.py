@@ -21,6 +21,7 @@ class Cuts:
     Attributes:
         digits: How many digits stay together at most; 0 for any number.
         joins_symbol: Whether one symbol before a word belongs to it, as in Llama-3.
+        joins_marks: Whether a mark such as a vowel sign belongs to the word, and is no symbol.
         takes_newlines: Whether line breaks after symbols belong to them.
         lone_numbers: Whether a number keeps away from the space before it.
         contractions: The endings such as `'s` that are cut off words, in lower case.
@@ -31,6 +32,7 @@ class Cuts:
 
     digits: int
     joins_symbol: bool
+    joins_marks: bool
     takes_newlines: bool
     lone_numbers: bool
     contractions: frozenset[str]
@@ -50,6 +52,7 @@ def find_cuts(tokenizer: Any) -> Cuts:
     return Cuts(
         digits=0 if digits == 7 else digits,
         joins_symbol=parts("(ab") == ["(ab"],
+        joins_marks=parts("a\u0301b") == ["a\u0301b"],
         takes_newlines=parts("(\n") == ["(\n"],
         lone_numbers=parts("a ½")[-1:] == ["½"],
         contractions=frozenset(e for e in endings if parts(f"x{e}zz") == ["x", e, "zz"]),

@@ -15,11 +15,18 @@ shield joins the last symbol of a run to the one before it: of `%#(do`, `(do` mu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from edgegen.bundle.tokenizers.byte_alphabet import spell
 from edgegen.bundle.tokenizers.byte_level import ByteVocabulary, Tier, score
-from edgegen.bundle.tokenizers.characters import LETTER, NUMBER, SPACE, SYMBOL, character_class
+from edgegen.bundle.tokenizers.characters import (
+    LETTER,
+    NUMBER,
+    SPACE,
+    SYMBOL,
+    character_class,
+    is_mark,
+)
 from edgegen.bundle.tokenizers.proto import Piece, PieceType
 
 # Longer runs of symbols end in what merges with the symbol before.
@@ -29,22 +36,31 @@ _DAMAGED = "\0\ufffd"
 
 
 def virtual_pieces(
-    vocabulary: ByteVocabulary, alphabet: tuple[str, ...], *, endings_spelled: bool
+    vocabulary: ByteVocabulary,
+    alphabet: tuple[str, ...],
+    write: Callable[[bytes], str],
+    *,
+    endings_spelled: bool,
 ) -> list[Piece]:
     """Return the shields of a vocabulary.
 
     Args:
         vocabulary: The vocabulary.
         alphabet: What they are spelled in.
+        write: Spells what is part of a token.
         endings_spelled: Whether endings have spellings of their own (`endings`), so that an
             apostrophe after a symbol needs no shield.
     """
     spellings: dict[bytes, float] = {}
+    beginnings = dict(_beginnings(vocabulary))
+    symbols = dict(
+        () if endings_spelled and not vocabulary.cuts.joins_symbol else _symbol_shields(vocabulary)
+    )
     for parts in (
-        () if endings_spelled and not vocabulary.cuts.joins_symbol else _symbol_shields(vocabulary),
+        symbols.items(),
         _space_shields(vocabulary),
         _number_shields(vocabulary),
-        _beginnings(vocabulary),
+        beginnings.items(),
         _character_shields(vocabulary),
         _digit_rows(vocabulary),
     ):
@@ -52,7 +68,12 @@ def virtual_pieces(
             if text not in vocabulary.ids:
                 spellings.setdefault(text, value)
     return [
-        Piece(spell(text, alphabet), value, PieceType.UNUSED) for text, value in spellings.items()
+        Piece(
+            write(text) if text in beginnings or text in symbols else spell(text, alphabet),
+            value,
+            PieceType.UNUSED,
+        )
+        for text, value in spellings.items()
     ]
 
 
@@ -71,7 +92,15 @@ def _symbol_shields(vocabulary: ByteVocabulary) -> Iterator[tuple[bytes, float]]
     alone = [
         token
         for token, found in vocabulary.units.items()
-        if found.whole and found.classes == SYMBOL and found.text not in _DAMAGED
+        if found.whole
+        and found.classes == SYMBOL
+        and found.text not in _DAMAGED
+        and not (vocabulary.cuts.joins_marks and is_mark(found.text))
+    ]
+    damaged = [
+        token
+        for token, found in vocabulary.units.items()
+        if set(found.text) == {"\ufffd"} and found.whole
     ]
     runs = [
         token
@@ -86,7 +115,15 @@ def _symbol_shields(vocabulary: ByteVocabulary) -> Iterator[tuple[bytes, float]]
         for left in (*alone, b" "):
             yield left + symbol, score(Tier.SYMBOL_SHIELD)
         for left in runs:
+            # Otherwise it is made of other two, and leaves the symbol after it unguarded.
+            if vocabulary.parts(left + symbol)[-1] == symbol:
+                yield left + symbol, score(Tier.SYMBOL_SHIELD, 1)
+        for left in damaged:
             yield left + symbol, score(Tier.SYMBOL_SHIELD, 1)
+    for left in (*filter(bytes.isascii, alone), *damaged) if last and damaged else ():
+        yield left + "\ufffd".encode(), score(Tier.SYMBOL_SHIELD, 1)
+        for symbol in last:
+            yield left + "\ufffd".encode() + symbol, score(Tier.SYMBOL_SHIELD, 2)
     if vocabulary.cuts.joins_symbol:
         yield from _rows_of_three(vocabulary, alone, last)
 
@@ -166,11 +203,18 @@ def _character_shields(vocabulary: ByteVocabulary) -> Iterator[tuple[bytes, floa
     held_back = (" ", NUMBER) in vocabulary.cuts.held_back
     for character in sorted(vocabulary.cut_off):
         data = character.encode()
-        crossing = vocabulary.crossing_rank(data)
-        # Of three parts the first two would have to go together, and other characters have them.
-        if crossing is None or len(vocabulary.parts(data)) != 2:
+        if vocabulary.marked and character_class(character) == SPACE:
             continue
-        yield data, score(Tier.WORD, crossing) + 0.5
+        crossing = vocabulary.crossing_rank(data)
+        parts = vocabulary.parts(data)
+        # Of three parts the first two would have to go together, and other characters have them.
+        if crossing is None or (len(parts) != 2 and not vocabulary.marked):
+            continue
+        if vocabulary.marked:
+            for count in range(2, len(parts) + 1):
+                yield b"".join(parts[:count]), score(Tier.WHOLE_WORD)
+        else:
+            yield data, score(Tier.WORD, crossing) + 0.5
         if held_back and character_class(character) == NUMBER:
             yield b" " + data, score(Tier.SPACE_SHIELD)
 
