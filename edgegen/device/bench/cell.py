@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -47,7 +48,11 @@ class Cell:
     @property
     def name(self) -> str:
         """Its name, the same for the same thing in every benchmark, and good for a file."""
-        parts = [self.label, self.device, self.delegate, self.workload.name]
+        label = _UNSAFE.sub("_", self.label)
+        if label != self.label:  # another label may look the same now
+            whole = self.label.encode("utf-8", "surrogateescape")
+            label += "-" + hashlib.sha256(whole).hexdigest()[:6]
+        parts = [label, self.device, self.delegate, self.workload.name]
         if self.runner != "host":
             parts.insert(2, self.runner)
         if self.threads is not None:

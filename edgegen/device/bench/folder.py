@@ -43,10 +43,10 @@ class RunFolder:
         self._stack = contextlib.ExitStack()
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            self.run_id = self._agree(plan)
-            self._file = self._stack.enter_context((path / RECORDS).open("a+b"))
             try:
                 self._claim()
+                self.run_id = self._agree(plan)
+                self._file = self._stack.enter_context((path / RECORDS).open("a+b", buffering=0))
                 self._read()
             except BaseException:
                 self._stack.close()
@@ -58,9 +58,16 @@ class RunFolder:
         """Add a row, durably."""
         line = msgspec.json.encode(record) + b"\n"
         with self._lock, disk_errors(self.path / RECORDS):
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            whole = os.fstat(self._file.fileno()).st_size
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[self._file.write(left) :]
+                os.fsync(self._file.fileno())
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(whole)  # half a row is none
+                raise
             self.records.append(record)
 
     def keep(self, kind: str, name: str, text: str) -> str | None:
@@ -121,8 +128,10 @@ class RunFolder:
         return found
 
     def _claim(self) -> None:
+        folder = os.open(self.path, os.O_RDONLY)
+        self._stack.callback(os.close, folder)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
                 f"another benchmark is writing into {self.path}",
@@ -131,25 +140,24 @@ class RunFolder:
 
     def _read(self) -> None:
         """Read the rows that are there; drop one that was cut off."""
-        self._file.seek(0)
         whole = 0
-        for number, line in enumerate(self._file, start=1):
-            if not line.endswith(b"\n"):
-                self.notes.append(
-                    f"{self.path / RECORDS}: line {number} was cut off and is dropped; its run is "
-                    "done again"
-                )
-                break
-            try:
-                self.records.append(msgspec.json.decode(line, type=Record))
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-                raise OutputError(
-                    f"line {number} of {self.path / RECORDS} is no record: {error}",
-                    "choose another folder; `edgegen report` tells what this one holds",
-                ) from error
-            whole += len(line)
+        with (self.path / RECORDS).open("rb") as rows:
+            for number, line in enumerate(rows, start=1):
+                if not line.endswith(b"\n"):
+                    self.notes.append(
+                        f"{self.path / RECORDS}: line {number} was cut off and is dropped; its "
+                        "run is done again"
+                    )
+                    break
+                try:
+                    self.records.append(msgspec.json.decode(line, type=Record))
+                except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+                    raise OutputError(
+                        f"line {number} of {self.path / RECORDS} is no record: {error}",
+                        "choose another folder; `edgegen report` tells what this one holds",
+                    ) from error
+                whole += len(line)
         self._file.truncate(whole)
-        self._file.seek(0, os.SEEK_END)
 
 
 def _damaged(file: Path) -> OutputError:

@@ -13,7 +13,7 @@ from edgegen.bundle.engine_types import DELEGATES, Activations, Delegate
 from edgegen.bundle.formats import open_bundle
 from edgegen.device.bench.bundle_facts import read_bundle_facts
 from edgegen.device.bench.cell import Cell, labels
-from edgegen.device.bench.method import Method
+from edgegen.device.bench.method import LONGEST_S, Method
 from edgegen.device.bench.record import BundleFacts
 from edgegen.device.bench.workload import Workload, parse_workload
 from edgegen.device.runners import HOST, runner_for
@@ -168,11 +168,12 @@ def read_matrix(path: Path) -> Matrix:
     return replace(Matrix(**dict(reader.matrix())), method=method)
 
 
+_NUMBER = "number of at most a week's seconds"
 _METHOD = {one.name: one for one in fields(Method)}
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str) and bool(value),
     "whole number": lambda value: type(value) is int and value >= 1,
-    "number": lambda value: type(value) in (int, float) and value >= 0,
+    _NUMBER: lambda value: type(value) in (int, float) and 0 <= value <= LONGEST_S,
     "name of a delegate (cpu, gpu)": lambda value: value in DELEGATES,
     "precision (f32, f16)": lambda value: value in ACTIVATIONS,
     "mask of CPUs in hex, such as 'f0'": lambda value: (
@@ -235,7 +236,7 @@ class _Reader:
         """Yield the fields of the method that the file has."""
         for name in _METHOD.keys() & self._told.keys():
             whole = name in ("repeats", "warmup")
-            self._check(name, self._told[name], "whole number" if whole else "number")
+            self._check(name, self._told[name], "whole number" if whole else _NUMBER)
             if name in ("timeout_s", "sample_interval_s") and not self._told[name]:
                 raise DeviceError(f"{name} of {self._path} is 0, expected more", None)
             yield name, self._told[name]

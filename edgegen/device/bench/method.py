@@ -30,28 +30,17 @@ from edgegen.device.bench.record import (
     Record,
 )
 from edgegen.device.runners.interface import Runner, RunOutcome, RunRequest
-from edgegen.device.transports.failures import (
-    CancelledError,
-    ConnectionLostError,
-    DeviceTimeoutError,
-    NoDeviceError,
-    OfflineError,
-    UnknownSerialError,
-    UnreachableError,
-)
-from edgegen.errors import DeviceError
+from edgegen.device.runners.outcomes import LOST
+from edgegen.device.transports.failures import CancelledError
+from edgegen.errors import DeviceError, OutputError
 
-# What may be over when the benchmark is run again: the same run is then tried anew.
-TRANSIENT = frozenset(("device_lost", "too_hot"))
-_LOST = (
-    ConnectionLostError,
-    DeviceTimeoutError,
-    NoDeviceError,
-    OfflineError,
-    UnknownSerialError,
-    UnreachableError,
-)
-_IN_A_ROW = 2  # repeats that fail one after the other end a cell
+# What says nothing of the cell, and may be over when the benchmark is run again: the same run is
+# then tried anew.
+TRANSIENT = frozenset(("device_lost", "too_hot", "missing"))
+# What comes out the same however often it is tried.
+FINAL = frozenset(("refused", "unsupported", "not_on_gpu", "wrong_counts", "no_result"))
+LONGEST_S = 7 * 24 * 3600.0
+_IN_A_ROW = 2  # runs that fail one after the other end a cell
 
 
 @dataclass(frozen=True)
@@ -88,6 +77,9 @@ class Method:
         for name in ("timeout_s", "sample_interval_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected > 0")
+        for name in ("cooldown_s", "thermal_wait_s", "timeout_s", "sample_interval_s"):
+            if not getattr(self, name) <= LONGEST_S:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected at most a week")
 
     @property
     def gate(self) -> Gate:
@@ -111,19 +103,24 @@ class Progress:
     kept: int = 0
     ended: bool = False
     _failing: int = field(default=0, repr=False)
+    _final: bool = field(default=False, repr=False)
 
     def add(self, phase: Phase, failure: Failure | None) -> None:
         """Count a row."""
         self.index += 1
         if failure is not None and failure.kind in TRANSIENT:
             return
-        if phase == "kept":
-            self.kept += 1
-            self._failing = 0 if failure is None else self._failing + 1
-            self.ended |= self._failing >= _IN_A_ROW
-            return
-        self.cold |= phase == "cold"
-        self.ended |= failure is not None
+        self.kept += phase == "kept"
+        self.cold |= phase == "cold" and failure is None
+        self._failing = 0 if failure is None else self._failing + 1
+        if failure is not None and failure.kind in FINAL and phase != "kept":
+            self._final = True
+        self.ended = self._final or self._failing >= _IN_A_ROW
+
+    def begin_session(self) -> None:
+        """Try once more what an earlier session gave up, unless it would fail the same way."""
+        if not self._final:
+            self.ended, self._failing = False, 0
 
     def left(self, method: Method) -> int:
         """Return how many runs are to be done."""
@@ -139,6 +136,8 @@ def progress_of(cells: Iterable[Cell], records: Iterable[Record]) -> dict[str, P
     for record in records:
         if record.cell in found:
             found[record.cell].add(record.phase, record.failure)
+    for progress in found.values():
+        progress.begin_session()
     return found
 
 
@@ -239,10 +238,25 @@ class DeviceBench:
     def _look_around(self) -> None:
         """Ask once what does not change."""
         if self._engine is None:
-            self._device, self._engine = self._runner.device(), self._runner.engine()
+            self._device, engine = self._runner.device(), self._runner.engine()
+            self._require_same(engine)
             self._copied = self._runner.memory_bytes_per_s()
             if self._copied is None:
                 self._missing["memory_bytes_per_s"] = "the device's memory could not be measured"
+            self._engine = engine
+
+    def _require_same(self, engine: EngineFacts) -> None:
+        """Refuse to go on with a benchmark whose rows another engine made."""
+        for record in self.folder.records:
+            there = record.engine
+            if record.cell not in self._progress or record.failure is not None:
+                continue
+            if (there.version, there.files_sha256) != (engine.version, dict(engine.files_sha256)):
+                raise OutputError(
+                    f"rows in {self.folder.path} are of {_named(there)}, and this is "
+                    f"{_named(engine)}",
+                    "choose another folder, or use the same engine as before",
+                )
 
     def _run(self, cell: Cell, phase: Phase) -> None:
         """Do one run, and write its row."""
@@ -261,14 +275,20 @@ class DeviceBench:
             blind = gate.blind(before)
             started, self._ran = _now(), True
             outcome = self._runner.run(self._request(cell))
-            lost = outcome.failure is not None and outcome.failure.kind == "device_lost"
-            after = Conditions() if lost else self._runner.conditions()
         except CancelledError:
             raise
         except DeviceError as error:
             self._fail(cell, phase, failure_of_device(error), before)
             return
         missing = {**self._missing, **outcome.missing, **({"thermal_gate": blind} if blind else {})}
+        after = Conditions()
+        if outcome.failure is None or outcome.failure.kind != "device_lost":
+            try:
+                after = self._runner.conditions()
+            except CancelledError:
+                raise
+            except DeviceError as error:  # what was measured is measured
+                missing["conditions_after"] = error.message
         self._add(cell, phase, started, outcome, merged(before, after, outcome), missing)
 
     def _request(self, cell: Cell) -> RunRequest:
@@ -331,9 +351,7 @@ class DeviceBench:
             metrics=outcome.metrics,
             memory=outcome.memory,
             conditions=conditions,
-            energy=Energy(joules[0], joules[0] / cell.workload.tokens, joules[1])
-            if joules is not None
-            else None,
+            energy=None if joules is None else _energy(joules, cell, outcome),
             memory_bytes_per_s=self._copied[0] if self._copied else None,
             memory_method=self._copied[1] if self._copied else None,
             missing=missing,
@@ -353,8 +371,20 @@ class DeviceBench:
 
 def failure_of_device(error: DeviceError) -> Failure:
     """Return the row's reason for an error of ours."""
-    kind: FailureKind = "device_lost" if isinstance(error, _LOST) else "missing"
+    kind: FailureKind = "device_lost" if isinstance(error, LOST) else "missing"
     return Failure(kind, error.message, error.hint or "")
+
+
+def _named(engine: EngineFacts) -> str:
+    files = sorted(engine.files_sha256.values())
+    told = f" (files {files[0][:12]})" if files else ""
+    return f"{engine.name} {engine.version or 'of unknown version'}{told}"
+
+
+def _energy(joules: tuple[float, str], cell: Cell, outcome: RunOutcome) -> Energy:
+    # A run that failed may have computed any number of tokens.
+    each = None if outcome.failure is not None else joules[0] / cell.workload.tokens
+    return Energy(joules[0], each, joules[1])
 
 
 def merged(before: Conditions, after: Conditions, outcome: RunOutcome) -> Conditions:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,29 @@ def test_logs_lie_beside_the_rows_and_empty_ones_do_not(tmp_path: Path) -> None:
         assert folder.keep("series", "a-0.csv", "") is None
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["a-0.log"]
     assert list((tmp_path / "series").iterdir()) == []
+
+
+def test_a_full_disk_leaves_whole_rows_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunFolder(tmp_path / "r", PLAN) as folder:
+        folder.append(ROW)
+        real = folder._file.write
+
+        class Full:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(whole, name)
+
+            def write(self, data: memoryview) -> int:
+                if len(data) > 20:
+                    return real(data[:20])
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        whole = folder._file
+        monkeypatch.setattr(folder, "_file", Full())
+        with pytest.raises(OutputError) as caught:
+            folder.append(replace(ROW, workload="x" * 9))
+        monkeypatch.undo()
+    rows = tmp_path / "r" / "records.jsonl"
+    assert caught.value.message == (f"no space left while writing {rows}: No space left on device")
+    assert rows.read_bytes() == msgspec.json.encode(ROW) + b"\n"

@@ -82,6 +82,11 @@ def test_one_of_a_kind_needs_no_list(tmp_path: Path) -> None:
         ),
         ('bundles = "a"\nrunner = ["x"]', "runner of {} is ['x'], expected a text", None),
         ('bundles = "a"\ndevices = []', "devices of {} is empty", "leave it out, or name one"),
+        (
+            'bundles = "a"\nsample_interval_s = inf',
+            "sample_interval_s of {} is inf, expected a number of at most a week's seconds",
+            "correct it there",
+        ),
         ('bundles = "a"\ntimeout_s = 0', "timeout_s of {} is 0, expected more", None),
         (
             'bundles = "a"\ntests = "pp0"',

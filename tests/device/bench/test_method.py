@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgegen.bundle.contents import Bundle
 from edgegen.device.bench.cell import Cell
 from edgegen.device.bench.folder import RunFolder
 from edgegen.device.bench.method import DeviceBench, Method, Progress
-from edgegen.device.bench.record import Conditions, Record
+from edgegen.device.bench.record import Conditions, EngineFacts, Failure, Record
 from edgegen.device.runners.interface import RunOutcome, RunRequest
 from edgegen.device.transports.failures import CancelledError, ConnectionLostError
+from edgegen.errors import DeviceError, OutputError
 from tests.device.bench.scripted import GOOD, ScriptedRunner, cell, failed
 
 PLAN = {"run_id": "r1", "cells": [], "method": {}}
@@ -109,7 +112,7 @@ def test_a_cell_that_cannot_even_warm_up_is_one_row_and_the_others_go_on(
 ) -> None:
     def outcome(request: RunRequest, number: int) -> RunOutcome:
         mine = str(request.bundle) == "a.task"
-        return failed("crashed") if mine and number >= 2 * bad_run - 1 else GOOD
+        return failed("refused") if mine and number >= 2 * bad_run - 1 else GOOD
 
     advanced: list[int] = []
     records, _ = measured(
@@ -120,7 +123,7 @@ def test_a_cell_that_cannot_even_warm_up_is_one_row_and_the_others_go_on(
     )
 
     of_a = [r for r in records if r.bundle.name == "a.task"]
-    assert [r.failure.kind for r in of_a if r.failure is not None] == ["crashed"]
+    assert [r.failure.kind for r in of_a if r.failure is not None] == ["refused"]
     assert len(of_a) == bad_run
     assert [r.phase for r in records if r.bundle.name == "b.task"] == [
         *("cold", "warmup", "kept", "kept")
@@ -134,6 +137,80 @@ def test_a_repeat_that_fails_is_a_row_and_two_in_a_row_end_the_cell(tmp_path: Pa
     records, _ = measured(tmp_path, runner, [cell("a")], Method(repeats=9))
 
     assert [r.failure is None for r in records] == [True, True, False, True, False, False]
+
+
+def test_a_crash_while_warming_up_may_happen_once(tmp_path: Path) -> None:
+    once = ScriptedRunner(lambda request, number: failed("crashed") if number == 2 else GOOD)
+    records, _ = measured(tmp_path, once, [cell("a")])
+    assert [r.failure is None for r in records] == [True, False, True, True]
+
+
+def test_what_crashed_is_tried_again_next_time_and_what_is_refused_is_not(tmp_path: Path) -> None:
+    for kind, again in (("crashed", True), ("refused", False)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        failing = ScriptedRunner(lambda request, number, kind=kind: failed(kind))
+        measured(folder, failing, [cell("a")])
+        records, _ = measured(folder, ScriptedRunner(), [cell("a")])
+        good = [r.phase for r in records if r.failure is None]
+        assert good == (["cold", "warmup", "kept", "kept"] if again else [])
+
+
+def test_an_engine_that_was_missing_is_looked_for_again(tmp_path: Path) -> None:
+    class Without(ScriptedRunner):
+        def prepare(self, bundle: Bundle) -> None:
+            raise DeviceError("there is no engine", "name it: --engine-dir DIR")
+
+    records, _ = measured(tmp_path, Without(), [cell("a")])
+    (row,) = records
+    assert row.failure == Failure("missing", "there is no engine", "name it: --engine-dir DIR")
+    records, _ = measured(tmp_path, ScriptedRunner(), [cell("a")])
+    assert [r.phase for r in records[1:]] == ["cold", "warmup", "kept", "kept"]
+
+
+def test_what_was_measured_stays_when_the_device_then_cannot_be_looked_at(tmp_path: Path) -> None:
+    asked = []
+
+    def state() -> Conditions:
+        asked.append(1)
+        if len(asked) % 2 == 0:  # after each run
+            raise ConnectionLostError("X1", "unplugged")
+        return Conditions()
+
+    records, _ = measured(tmp_path, ScriptedRunner(state=state), [cell("a")])
+    assert [r.phase for r in records] == ["cold", "warmup", "kept", "kept"]
+    assert all(r.failure is None and r.metrics == GOOD.metrics for r in records)
+    assert {r.missing["conditions_after"] for r in records} == {
+        "lost the connection to X1: unplugged"
+    }
+
+
+def test_a_benchmark_does_not_go_on_with_another_engine(tmp_path: Path) -> None:
+    class Newer(ScriptedRunner):
+        def engine(self) -> EngineFacts:
+            return EngineFacts("host", "engine", "1.1", {"lib.so": "ab" * 32})
+
+    measured(tmp_path, ScriptedRunner(), [cell("a")], Method(2))
+    with pytest.raises(OutputError) as caught:
+        measured(tmp_path, Newer(), [cell("a")], Method(3))
+    assert caught.value.message == (
+        f"rows in {tmp_path} are of engine 1.0, and this is engine 1.1 (files abababababab)"
+    )
+    assert caught.value.hint == "choose another folder, or use the same engine as before"
+
+
+def test_failed_runs_have_no_energy_per_token(tmp_path: Path) -> None:
+    def outcome(request: RunRequest, number: int) -> RunOutcome:
+        return replace(failed("crashed") if number == 4 else GOOD, joules=(192.0, "rapl"))
+
+    records, _ = measured(tmp_path, ScriptedRunner(outcome), [cell("a")])
+    assert [r.energy and r.energy.joules_per_token for r in records] == [2.0, 2.0, 2.0, None]
+
+
+@pytest.mark.parametrize("pair", [("模型", "型模"), ("a b", "a_b"), ("a/b", "a:b")])
+def test_cells_of_different_bundles_have_different_names(pair: tuple[str, str]) -> None:
+    assert cell(pair[0]).name != cell(pair[1]).name
+    assert cell("a_b").name == "a_b-host-cpu-pp64+tg32"
 
 
 def test_tokens_that_do_not_fit_are_a_row_without_a_run(tmp_path: Path) -> None:
@@ -252,6 +329,7 @@ def test_each_run_is_told_all_of_its_cell(tmp_path: Path) -> None:
         ("warmup", 0, ">= 1"),
         ("cooldown_s", -1, ">= 0"),
         ("timeout_s", 0, "> 0"),
+        ("cooldown_s", 604801, "at most a week"),
     ],
 )
 def test_impossible_methods_are_refused(field: str, value: int, expected: str) -> None:
