@@ -9,12 +9,14 @@ STAMP := $(VENV)/.setup-done
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 WEB := tests/engines
 WEB_STAMP := $(WEB)/node_modules/.setup-done
+KOTLIN := android_demo/kotlin-tools
+KOTLIN_STAMP := android_demo/build/jars/.setup-done
 
-.PHONY: help setup demo test test-slow lint bench lock
+.PHONY: help setup demo test test-slow lint bench lock android-tools android-test
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(WEB_STAMP) ## make .venv with everything in it (PYTHON=python3.12 picks the Python)
 
@@ -36,6 +38,11 @@ lint: $(STAMP) ## check style, format and types
 
 bench: $(STAMP) ## measure the conversion of two real model shapes with random weights
 	$(BIN)/python benchmarks/convert.py
+
+android-tools: $(KOTLIN_STAMP) ## fetch the Kotlin compiler, which the app is checked with
+
+android-test: $(STAMP) $(KOTLIN_STAMP) ## compile every Kotlin file, and test the app's core
+	$(BIN)/python scripts/android_test.py
 
 # PYTHONS="python3.11 python3.12" locks these alone; each must be installed.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
@@ -63,3 +70,12 @@ $(WEB_STAMP): $(WEB)/package-lock.json
 	if [ "$$EDGEGEN_REQUIRE_ENGINES" = 1 ]; then \
 	  echo "error: $$why, and EDGEGEN_REQUIRE_ENGINES=1 wants MediaPipe's web engine"; exit 1; fi; \
 	echo "note: $$why, so the tests of MediaPipe's web engine will be skipped"
+
+# 94 MB from npm and 80 MB from PyPI, for those alone who work on the app.
+$(KOTLIN_STAMP): $(KOTLIN)/package-lock.json $(KOTLIN)/requirements.txt | $(STAMP)
+	npm ci --prefix $(KOTLIN) --ignore-scripts --no-audit --no-fund
+	@wheels=$$(mktemp -d) && trap 'rm -rf "$$wheels"' EXIT && \
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --require-hashes -r $(KOTLIN)/requirements.txt -d "$$wheels" && \
+	$(BIN)/python scripts/android_test.py --take-jars "$$wheels"
+	@touch $@

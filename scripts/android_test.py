@@ -158,17 +158,36 @@ def modules(tools: Toolchain) -> tuple[Module, ...]:
             testing,
             friend="core",
         ),
-        Module("stubs", "stubs/src/main/kotlin", plugins=compose),
-        Module("engine-litertlm", "engine-litertlm/src/main/kotlin", ("core", "stubs")),
-        Module("engine-mediapipe", "engine-mediapipe/src/main/kotlin", ("core", "stubs")),
+        Module("stubs", "stubs/src/main/kotlin", ("java",), compose),
+        Module("engine-litertlm", "engine-litertlm/src/main/kotlin", ("core", "java", "stubs")),
+        Module("engine-mediapipe", "engine-mediapipe/src/main/kotlin", ("core", "java", "stubs")),
         Module(
             "app",
             "app/src/main/kotlin",
-            ("core", "stubs", "engine-litertlm", "engine-mediapipe"),
+            ("core", "java", "stubs", "engine-litertlm", "engine-mediapipe"),
             (*compose, *serialization),
         ),
         Module("coverage", "kotlin-tools/coverage", jars=tools.jacoco),
     )
+
+
+def make_java_classes() -> bool:
+    """Make Android's stubs and the app's `R` unless they are those of their sources; tell it.
+
+    Raises:
+        ToolError: aapt2 or javac refuses them, or is not there.
+    """
+    maker, out, mark = DEMO / "stubs" / "java_classes.py", BUILD / "java", BUILD / "java.sha256"
+    app = DEMO / "app" / "src" / "main"
+    made_of = [*(DEMO / "stubs").rglob("*.java"), *(app / "res").rglob("*.xml")]
+    digest = _digest([maker, app / "AndroidManifest.xml", *sorted(made_of)], [])
+    if out.is_dir() and mark.is_file() and mark.read_text() == digest:
+        return False
+    mark.unlink(missing_ok=True)
+    if subprocess.run([sys.executable, str(maker), str(out)], check=False).returncode != 0:
+        raise ToolError("the app's resources or the stubs of Android do not compile")
+    mark.write_text(digest)
+    return True
 
 
 def check_all_named(known: Sequence[Module]) -> None:
@@ -303,6 +322,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tools = Toolchain.find()
         known = modules(tools)
         check_all_named(known)
+        chosen = [each for each in known if options.only is None or each.name in options.only]
+        if any("java" in each.uses for each in chosen):
+            print(f"java: {'compiled' if make_java_classes() else 'unchanged'}", flush=True)
         for module in known:
             if options.only is not None and module.name not in options.only:
                 continue

@@ -1,0 +1,7 @@
+package android.view;
+
+public class View {
+    public void setKeepScreenOn(boolean keepScreenOn) { }
+
+    public boolean getKeepScreenOn() { return false; }
+}
