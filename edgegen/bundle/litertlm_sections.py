@@ -193,6 +193,8 @@ def _pairs(count: int, item: Callable[[int], Any], schema: Any) -> Iterator[tupl
         table = pair.Value()
         if table is None:
             continue
+        if pair.ValueType() not in kinds:
+            raise ValueError(f"it has a value of the unknown type {pair.ValueType()}")
         kind = kinds[pair.ValueType()]
         holder = getattr(schema, kind)()
         holder.Init(table.Bytes, table.Pos)

@@ -45,6 +45,24 @@ def test_a_damaged_header_is_told(bundle: Path, at: int, content: bytes, message
     assert caught.value.message == message.format(path=bundle, size=size)
 
 
+def test_no_byte_of_the_header_ends_in_a_traceback(bundle: Path) -> None:
+    good = bundle.read_bytes()
+    end = struct.unpack_from("<Q", good, 24)[0]
+    told = set()
+    for at in range(8, end):
+        with bundle.open("r+b") as file:
+            file.seek(at)
+            file.write(b"\x4d")
+            file.flush()
+            try:
+                read_header(bundle)
+            except BundleError as error:
+                told.add(error.message)
+            file.seek(at)
+            file.write(good[at : at + 1])
+    assert f"{bundle} is damaged: it has a value of the unknown type 77" in told
+
+
 def test_the_header_is_bounded(bundle: Path) -> None:
     with bundle.open("r+b") as file:
         file.truncate(MAX_HEADER_BYTES * 3)
