@@ -20,6 +20,7 @@ from edgegen.bundle.tokenizers.convert import (
     is_byte_level,
 )
 from edgegen.bundle.tokenizers.gate import GateReport
+from edgegen.bundle.tokenizers.mapped import MappedTokenizer
 from edgegen.bundle.tokenizers.tokenizer_json import FILE_NAME as TOKENIZER_JSON
 from edgegen.errors import TokenizerError, did_you_mean
 
@@ -38,6 +39,19 @@ class CarriedTokenizer:
     tokenizer: Tokenizer
     conversion: Conversion | None = None
     beside: GateReport | None = None
+
+    @property
+    def maps_bytes(self) -> bool:
+        """Whether METADATA must have MediaPipe's engine map bytes to characters."""
+        return self.conversion is not None and self.conversion.enable_bytes_to_unicode_mapping
+
+    @property
+    def as_read(self) -> Tokenizer:
+        """The tokenizer as the engine that it is meant for reads it."""
+        if not self.maps_bytes:
+            return self.tokenizer
+        assert isinstance(self.tokenizer, SentencePieceTokenizer)
+        return MappedTokenizer(self.tokenizer.path, self.tokenizer.proto)
 
 
 def check_engine_name(engine: str, path: Path) -> None:

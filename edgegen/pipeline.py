@@ -28,6 +28,7 @@ from edgegen.bundle.formats import check_bundle_name, check_metadata
 from edgegen.bundle.parameters import within_cache
 from edgegen.bundle.task import SUFFIX as TASK_SUFFIX
 from edgegen.bundle.tokenizers.convert import LITERT_LM
+from edgegen.bundle.tokenizers.mapped import mapped, mapped_back
 from edgegen.bundle.tokenizers.tokenizer_json import FILE_NAME as TOKENIZER_JSON
 from edgegen.carried_tokenizer import (
     CarriedTokenizer,
@@ -44,7 +45,7 @@ from edgegen.files import disk_errors, publish, refuse_overwrite
 from edgegen.metering import StageCost, StageMeter
 from edgegen.planning import BuildPlan, plan_model
 from edgegen.provenance import hash_files, provenance_path, write_provenance
-from edgegen.self_check import SelfCheck, check_engine, check_model, check_template
+from edgegen.self_check import Expectation, SelfCheck, check_engine, check_model, check_template
 
 
 @dataclass(frozen=True)
@@ -168,13 +169,13 @@ def build(
         model.checkpoint.refuse_own(path)
         check_engine_name(engine, path)
         carried = carried_tokenizer(model, path.suffix, engine, max_mismatch_rate)
-        tokenizer, conversion = carried.tokenizer, carried.conversion
+        tokenizer = carried.tokenizer
         _require_known_ids(tokenizer, model.config.vocab_size)
         generation, fit = _generation(
             model, tokenizer, path.suffix, parameters_file, parameters or {}
         )
         generation = within_cache(generation, spec.kv_cache_len)
-        if conversion is not None and conversion.enable_bytes_to_unicode_mapping:
+        if carried.maps_bytes:
             generation = replace(generation, enable_bytes_to_unicode_mapping=True)
         check_metadata(path, tokenizer, generation)
         tokens = calibration_tokens(model, [recipe], calibration)
@@ -277,7 +278,7 @@ def _make(
     template: TemplateFit | RuntimeFit | None = prepared.fit
     if check:
         with meter.measure("check model"):
-            expected = check_model(tflite, tokenizer, prepared.generation.start_token)
+            expected = check_model(tflite, carried.as_read, prepared.generation.start_token)
     with meter.measure("bundle"):
         # The model has done its service as a file of its own: it becomes part of the bundle.
         bundle = write_bundle(
@@ -289,7 +290,7 @@ def _make(
         )
     if expected is not None:
         with meter.measure("check engine"):
-            checked = check_engine(bundle, expected, tokenizer)
+            checked = _check_engine(bundle, expected, carried)
             if bundle.format == "litertlm" and prepared.generation.chat_template is not None:
                 template = check_template(bundle, prepared.generation)
     with meter.measure("provenance"):
@@ -325,6 +326,16 @@ def _make(
             "stages": [asdict(cost) for cost in meter.costs],
         }
     return bundle, checked, record
+
+
+def _check_engine(bundle: Bundle, expected: Expectation, carried: CarriedTokenizer) -> SelfCheck:
+    """Let LiteRT-LM continue the prompt, mapped for it where only MediaPipe's engine would map."""
+    if not carried.maps_bytes:
+        return check_engine(bundle, expected, carried.tokenizer)
+    prompt = mapped(expected.prompt)
+    checked = check_engine(bundle, replace(expected, prompt=prompt), carried.tokenizer)
+    text = mapped_back(checked.text).decode(errors="replace")
+    return replace(checked, prompt=expected.prompt, text=text)
 
 
 def _adapter_record(adapter: Adapter) -> dict[str, Any]:

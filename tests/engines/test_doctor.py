@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from litert_lm_builder.runtime.proto import llm_metadata_pb2
 
-from edgegen.bundle import GenerateRequest, SentencePieceTokenizer, generate, open_bundle
+from edgegen.bundle import (
+    GenerateRequest,
+    GenerationParameters,
+    SentencePieceTokenizer,
+    generate,
+    open_bundle,
+)
 from edgegen.bundle.doctor import Finding, Limits, Settings, check_bundle
 from edgegen.bundle.doctor import web as web_check
 from edgegen.bundle.doctor.contract import dead_zone
 from edgegen.bundle.doctor.subject import Subject
+from edgegen.bundle.tokenizers import try_convert
 from edgegen.errors import EngineError
 from tests.bundle.conftest import train_tokenizer
 from tests.bundle.doctor import plants
 from tests.bundle.doctor.conftest import converted  # noqa: F401 - a fixture
 from tests.bundle.doctor.models import Made
+from tests.bundle.tokenizers.trained import byte_level
 from tests.engines.availability import require_file, require_program
 from tests.engines.mediapipe_web import HERE, PACKAGES
 
@@ -115,6 +124,34 @@ def test_the_gpu_takes_all_and_says_the_same(demo_task: Path, tmp_path: Path, su
 @pytest.mark.web
 def test_the_web_engine_opens_it_and_says_the_same(demo_task: Path, web: Settings) -> None:
     assert_same_text(findings(demo_task, "web", web), "MediaPipe's web engine")
+
+
+@pytest.mark.web
+def test_the_web_engine_puts_metadatas_system_prompt_before_the_prompt(
+    demo_task: Path, tmp_path: Path, web: Settings
+) -> None:
+    parameters = replace(open_bundle(demo_task).parameters, system_prompt="GLOUCESTER:\n")
+    path = plants.changed(demo_task, tmp_path / "x.task", parameters=parameters)
+
+    assert_same_text(findings(path, "web", web), "MediaPipe's web engine")
+
+
+@pytest.mark.web
+def test_the_web_engine_maps_bytes_as_the_doctor_does(
+    demo_task: Path, tmp_path: Path, web: Settings
+) -> None:
+    """The model has not learned this vocabulary, and continues it all the same."""
+    path = tmp_path / "tokenizer.json"
+    byte_level(size=2000).save(str(path))
+    conversion = try_convert(path, engine="mediapipe", vocab_size=2048)
+    parameters = GenerationParameters(
+        "<|endoftext|>", ("<|im_end|>",), enable_bytes_to_unicode_mapping=True
+    )
+    bundle = plants.changed(
+        demo_task, tmp_path / "x.task", tokenizer=conversion.tokenizer, parameters=parameters
+    )
+
+    assert_same_text(findings(bundle, "web", web), "MediaPipe's web engine")
 
 
 @pytest.mark.gpu

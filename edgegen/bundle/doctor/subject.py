@@ -13,6 +13,8 @@ from edgegen.bundle.dimensions import Dimensions, dimensions_of
 from edgegen.bundle.doctor.graph import SignatureGraph, read_graphs
 from edgegen.bundle.flatbuffer import Signature, WeightStorage, read_model
 from edgegen.bundle.formats import open_bundle
+from edgegen.bundle.tokenizer import SentencePieceTokenizer
+from edgegen.bundle.tokenizers.mapped import MappedTokenizer
 from edgegen.contract import TASK_MODEL
 
 GIB = 1024**3

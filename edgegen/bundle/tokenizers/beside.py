@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Llama-2's two differ in 0.0003 of the comparisons.
 MAX_MISMATCH_RATE = 0.01
 _EXAMPLES = 3
+# Of longer texts the ids are told from the first other one on.
+_SHOWN_IDS = 12
 
 
 def compare_beside(
@@ -78,8 +80,21 @@ def differences(report: GateReport, count: int = 1) -> str:
     for found in ranked[:count]:
         example = found.example
         assert example is not None
+        here, there = _from_where_they_part(example.found, example.expected)
         said.append(
-            f"of {found.name}, {shortened(example.text)} is {shortened(example.found)}, by "
-            f"{FILE_NAME} {shortened(example.expected)}"
+            f"of {found.name}, {shortened(example.text)} is {shortened(here)}, by {FILE_NAME} "
+            f"{shortened(there)}"
         )
     return "; ".join(said)
+
+
+def _from_where_they_part(
+    found: list[int] | str, expected: list[int] | str
+) -> tuple[list[int] | str, list[int] | str]:
+    """Leave out what many ids have in common at first, which would hide the rest."""
+    if isinstance(found, str) or isinstance(expected, str) or len(found) <= _SHOWN_IDS:
+        return found, expected
+    pairs = enumerate(zip(found, expected, strict=False))
+    shorter = min(len(found), len(expected))
+    same = next((at for at, (one, other) in pairs if one != other), shorter)
+    return found[same:], expected[same:]

@@ -183,11 +183,26 @@ def leading_pieces(vocabulary: ByteVocabulary, joins: Joins) -> dict[str, bool]:
                 first = _first(token[len(head) :])
                 if joins.spell_after(space, first) != spell(first, plain_characters()):
                     continue
+                if _goes_on_inside(vocabulary, token, head, start):
+                    continue
                 for n in range(len(start) + 1, len(first) + 1):
                     if head + first[:n] not in vocabulary.ids:
                         text = joined(space) + spell(first[:n], plain_characters())
                         pieces.setdefault(text, False)
     return pieces
+
+
+def _goes_on_inside(vocabulary: ByteVocabulary, token: bytes, head: bytes, start: bytes) -> bool:
+    """Whether merging makes a token of `head` with `start`, and all that is after them.
+
+    Then the rest of the first character merges with the next one before it would with `start`.
+    """
+    never = len(vocabulary.ranks)
+    rest, word = token[len(head) + len(start) :], token[len(head) :]
+    if len(rest) + len(start) <= len(_first(word)):
+        return False
+    ranks = [vocabulary.ranks.get(text, never) for text in (rest, token, word)]
+    return ranks[0] < ranks[1] < ranks[2]
 
 
 def _start(vocabulary: ByteVocabulary, space: str, character: str) -> bytes:

@@ -50,7 +50,4 @@ class MappedTokenizer(SentencePieceTokenizer):
         Raises:
             TokenizerError: an id is not in the vocabulary.
         """
-        return [mapped_back(text).decode(errors="replace") for text in self._spelled(ids)]
-
-    def _spelled(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        return SentencePieceTokenizer(self.path, self.proto).decode_batch(ids)
+        return [self.decode(row) for row in ids]

@@ -82,13 +82,14 @@ def qwen2() -> Tokenizer:
     return byte_level(split(pattern), normalizer=normalizers.NFC(), regex=False)
 
 
-def llama2() -> Tokenizer:
+def llama2(texts: list[str] | None = None, vocab_size: int = 3000) -> Tokenizer:
     """BPE over characters with a token for each byte, as Llama-2 has it."""
     names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    words = [f"\u2581{w}" for text in training_text() for w in text.replace("\0", "").split(" ")]
+    lines = training_text() if texts is None else texts
+    words = [f"\u2581{w}" for text in lines for w in text.replace("\0", "").split(" ")]
     trained = Tokenizer(models.BPE(unk_token="<unk>"))
     trained.train_from_iterator(
-        words, trainers.BpeTrainer(vocab_size=3000, show_progress=False, special_tokens=names)
+        words, trainers.BpeTrainer(vocab_size=vocab_size, show_progress=False, special_tokens=names)
     )
     content = json.loads(trained.to_str())
     content["model"].update(byte_fallback=True, fuse_unk=True)
