@@ -1,42 +1,31 @@
-"""Reading the engine's log: what the delegates took, and what went wrong in plain words."""
+"""Reading the engine's log: which GPU was used, and what went wrong in plain words."""
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from edgegen.bundle.engine_types import Delegation
-from edgegen.contract import DECODE, prefill_length
+from edgegen.bundle.engine_gpu import delegations
 from edgegen.errors import EngineError
 
-_DELEGATION = re.compile(
-    r"Replacing (\d+) out of (\d+) node\(s\) with delegate \(([^)]+)\) node, "
-    r"yielding (\d+) partitions for subgraph \d+ \(([^)]*)\)"
-)
 _ADAPTER = re.compile(r"Selected adapter: (.+)")
-_REFUSED = re.compile(
-    r"Following operations are not supported by GPU delegate:\n(.*?)\n[^\n]*operations will run",
-    re.DOTALL,
-)
+_REFUSED = "Following operations are not supported by GPU delegate:\n"
+_REFUSED_END = "operations will run"
+_REFUSED_LINES, _REFUSED_CHARS = 200, 400
 _RANGE = re.compile(r"Token id (\d+) is out of range\. Vocab size is (\d+)")
 _TOO_LONG = re.compile(r"Exceeding the maximum number of tokens allowed: (\d+) >= (\d+)")
 # What glog and TFLite put before a message: severity, time, thread, file and line.
 _PREFIX = re.compile(r"^(?:[EFW]\d{4} [\d:.]+ +\d+ |ERROR: |F\d{4} )")
 _TROUBLE = re.compile(r"^[EF]\d{4} |^ERROR|^└|[Ee]rror\b|Couldn't|[Ff]ailed")
 _HARMLESS = re.compile(r"INFO|VERBOSE|WARNING|W\d{4} |I\d{4} ")
-_GPU_NAMES = ("WEBGPU", "GPU", "OPENCL", "OPENGL", "METAL")
+# Far more than an engine writes; what ends it stands at the end.
+_LONGEST = 4 * 1024**2
 _QUOTED_LINES, _QUOTED_CHARS = 4, 200
 
 _USE_CPU = "run it with --delegate cpu"
 
-
-def delegations(log: str) -> tuple[Delegation, ...]:
-    """Return what each delegate took, in the order of the log."""
-    return tuple(
-        Delegation(name, int(taken), int(total), int(partitions), signature)
-        for taken, total, name, partitions, signature in _DELEGATION.findall(log)
-    )
+__all__ = ["delegations", "explain", "gpu_adapter", "known_cause", "quote", "refused_by_gpu"]
 
 
 def gpu_adapter(log: str) -> str | None:
@@ -45,28 +34,9 @@ def gpu_adapter(log: str) -> str | None:
     return found[1].strip() if found else None
 
 
-def check_gpu_ran(found: Sequence[Delegation]) -> None:
-    """Raise `EngineError` unless a GPU delegate took prefill and decode whole.
-
-    Without this a run that fell back to the CPU would pass as a GPU result.
-    """
-    on_gpu = {
-        d.signature
-        for d in found
-        if d.delegate.upper().endswith(_GPU_NAMES) and d.nodes_delegated == d.nodes_total
-    }
-    if DECODE not in on_gpu or not any(prefill_length(name) for name in on_gpu):
-        lines = (f"{d.signature}: {d.delegate} {d.nodes_delegated}/{d.nodes_total}" for d in found)
-        raise EngineError(
-            "the engine was asked to use the GPU but its log does not show that the GPU ran "
-            f"prefill and decode; it shows: {'; '.join(lines) or 'no delegate at all'}",
-            f"nothing can be said about the GPU here; {_USE_CPU}",
-        )
-
-
 def refused_by_gpu(log: str) -> EngineError | None:
     """Return which operations the GPU delegate refused, if the log tells of any."""
-    return _unsupported_operations(log, 0, "gpu")
+    return _unsupported_operations(log[-_LONGEST:], 0, "gpu")
 
 
 def explain(log: str, error: str | None, returncode: int, delegate: str) -> EngineError:
@@ -78,6 +48,7 @@ def explain(log: str, error: str | None, returncode: int, delegate: str) -> Engi
         returncode: Its exit status; negative for a signal.
         delegate: What had been asked for.
     """
+    log = log[-_LONGEST:]
     known = known_cause(log, error, returncode, delegate)
     if known is not None:
         return known
@@ -93,7 +64,7 @@ def explain(log: str, error: str | None, returncode: int, delegate: str) -> Engi
 
 def known_cause(log: str, error: str | None, returncode: int, delegate: str) -> EngineError | None:
     """Return the cause if it is one of those known; see `explain`."""
-    text = f"{log}\n{error or ''}"
+    text = f"{log[-_LONGEST:]}\n{error or ''}"
     found = (cause(text, returncode, delegate) for cause in _CAUSES)
     return next((cause for cause in found if cause is not None), None)
 
@@ -108,13 +79,32 @@ def quote(log: str) -> str:
 
 
 def _unsupported_operations(text: str, returncode: int, delegate: str) -> EngineError | None:
-    found = _REFUSED.search(text)
+    found = _refused_operations(text)
     if found is None:
         return None
     return EngineError(
-        f"the GPU delegate refuses this model: {'; '.join(found[1].splitlines())}",
+        f"the GPU delegate refuses this model: {'; '.join(found)}",
         f"{_USE_CPU}, or convert the checkpoint with edgegen, which avoids such operations",
     )
+
+
+def _refused_operations(text: str) -> list[str] | None:
+    """Return the lines that follow the last such heading, `None` if there is none with an end."""
+    lines: list[str] = []
+    position = text.rfind(_REFUSED)
+    if position < 0:
+        return None
+    position += len(_REFUSED)
+    for _ in range(_REFUSED_LINES):
+        end = text.find("\n", position)
+        line = text[position : len(text) if end < 0 else end]
+        if _REFUSED_END in line:
+            return lines
+        if end < 0:
+            break
+        lines.append(line[:_REFUSED_CHARS])
+        position = end + 1
+    return None
 
 
 def _float_embedding(text: str, returncode: int, delegate: str) -> EngineError | None:

@@ -11,13 +11,14 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
-from edgegen.bundle.engine_log import check_gpu_ran, delegations, explain
+from edgegen.bundle.engine_gpu import check_gpu_ran
+from edgegen.bundle.engine_log import explain
+from edgegen.bundle.engine_output import Output
 from edgegen.errors import EngineError
 
 # The child finds the same modules as we do and none of the current folder's.
@@ -25,8 +26,6 @@ _START_CHILD = (
     "import sys; fd, *sys.path[:] = sys.argv[1:]; "
     "from edgegen.bundle.engine_child import main; main(int(fd))"
 )
-# A log is some tens of kilobytes; this only bounds a runaway one.
-_MAX_LOG_BYTES = 16 * 1024**2
 _MAX_ANSWER_BYTES = 16 * 1024**2
 _SHOWN_BYTES = 200
 _CANCEL_S = 0.1  # between two looks at whether to stop
@@ -67,7 +66,7 @@ class EngineProcess:
         self,
         process: subprocess.Popen[bytes],
         answers_fd: int,
-        log: IO[bytes],
+        log: Output,
         timeout_s: float,
         cancel: threading.Event | None,
     ) -> None:
@@ -80,8 +79,10 @@ class EngineProcess:
 
     @property
     def log(self) -> str:
-        """All that the engine has written."""
-        return str(_LogText(self._log))
+        """What the engine has written; of very much, the beginning and the end."""
+        if self._process.poll() is not None:
+            self._log.wait()
+        return str(self._log)
 
     def answers(self) -> Iterator[dict[str, Any]]:
         """Yield answers until the child closes its end, or `cancel` is set.
@@ -108,13 +109,20 @@ class EngineProcess:
     def wait(self) -> int:
         """Wait for the end of the process; return its status, negative for a signal.
 
+        Once `cancel` is set, the process is ended.
+
         Raises:
             EngineTimeoutError: it did not end in time.
         """
-        try:
-            return self._process.wait(self._remaining_s())
-        except subprocess.TimeoutExpired as error:
-            raise EngineTimeoutError(self._timeout_s) from error
+        while not self._cancelled:
+            remaining_s = self._remaining_s()
+            try:
+                return self._process.wait(self._slice_s(remaining_s))
+            except subprocess.TimeoutExpired as error:
+                if remaining_s is not None and self._remaining_s() == 0:
+                    raise EngineTimeoutError(self._timeout_s) from error
+        self._process.kill()
+        return self._process.wait()
 
     def finish(self, delegate: str) -> tuple[dict[str, Any], str]:
         """Wait for the process; return its last answer and its log, or raise why there is none."""
@@ -122,23 +130,31 @@ class EngineProcess:
         if self.done is None or returncode != 0:
             raise explain(log, self.error, returncode, delegate)
         if delegate == "gpu":
-            check_gpu_ran(delegations(log))
+            check_gpu_ran(log)
         return self.done, log
 
     def _read(self) -> bytes:
         poll = select.poll()
         poll.register(self._answers_fd, select.POLLIN)
         while True:
-            if self._cancel is not None and self._cancel.is_set():
+            if self._cancelled:
                 return b""
             remaining_s = self._remaining_s()
             if remaining_s == 0:
                 raise EngineTimeoutError(self._timeout_s)
-            slice_s = remaining_s
-            if self._cancel is not None:
-                slice_s = min(_CANCEL_S, _CANCEL_S if remaining_s is None else remaining_s)
+            slice_s = self._slice_s(remaining_s)
             if poll.poll(None if slice_s is None else max(1, slice_s * 1000)):
                 return os.read(self._answers_fd, 65536)
+
+    @property
+    def _cancelled(self) -> bool:
+        return self._cancel is not None and self._cancel.is_set()
+
+    def _slice_s(self, remaining_s: float | None) -> float | None:
+        """Return how long to wait before the next look at `cancel`."""
+        if self._cancel is None:
+            return remaining_s
+        return _CANCEL_S if remaining_s is None else min(_CANCEL_S, remaining_s)
 
     def _remaining_s(self) -> float | None:
         if math.isinf(self._timeout_s):
@@ -156,17 +172,6 @@ def _answer(line: bytes) -> dict[str, Any]:
     return answer
 
 
-class _LogText:
-    """The log as text, read when it is asked for."""
-
-    def __init__(self, log: IO[bytes]) -> None:
-        self._log = log
-
-    def __str__(self) -> str:
-        self._log.seek(0)
-        return self._log.read(_MAX_LOG_BYTES).decode("utf-8", errors="replace")
-
-
 @contextlib.contextmanager
 def engine_process(
     message: dict[str, Any],
@@ -175,38 +180,43 @@ def engine_process(
 ) -> Iterator[EngineProcess]:
     """Start the engine's process; whatever ends the block ends the process.
 
-    Setting `cancel` from another thread ends the iteration over its answers.
+    Setting `cancel` from another thread ends the iteration over its answers, and the process.
     """
     if importlib.util.find_spec("litert_lm") is None:
         raise EngineError(
             "LiteRT-LM is not installed, it runs bundles on this machine",
             "install it for this Python: pip install litert-lm-api",
         )
-    with tempfile.TemporaryFile() as log:
-        answers_fd, childs_fd = os.pipe()
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _START_CHILD, str(childs_fd), *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(childs_fd,),
-                # Ctrl-C reaches us alone; we end the child.
-                start_new_session=True,
-            )
-        finally:
-            os.close(childs_fd)
-        assert process.stdin is not None
-        try:
-            # A child that died at once is explained by its log, not by its broken pipe.
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(message, default=str).encode() + b"\n")
-                process.stdin.flush()
-            yield EngineProcess(process, answers_fd, log, timeout_s or math.inf, cancel)
-        finally:
-            process.kill()
-            process.wait()
-            os.close(answers_fd)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            _LOGGER.debug("%s", _LogText(log))
+    answers_fd, childs_fd = os.pipe()
+    log = Output()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START_CHILD, str(childs_fd), *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=log.childs_fd,
+            stderr=log.childs_fd,
+            pass_fds=(childs_fd,),
+            # Ctrl-C reaches us alone; we end the child.
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(answers_fd)
+        raise
+    finally:
+        os.close(childs_fd)
+        os.close(log.childs_fd)
+    assert process.stdin is not None
+    try:
+        # A child that died at once is explained by its log, not by its broken pipe.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(message, default=str).encode() + b"\n")
+            process.stdin.flush()
+        yield EngineProcess(process, answers_fd, log, timeout_s or math.inf, cancel)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(answers_fd)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        log.wait()
+        _LOGGER.debug("%s", log)

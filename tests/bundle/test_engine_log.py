@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
 from edgegen.bundle import Delegation
-from edgegen.bundle.engine_log import check_gpu_ran, delegations, explain, gpu_adapter, quote
+from edgegen.bundle.engine_gpu import delegations
+from edgegen.bundle.engine_log import explain, gpu_adapter, quote, refused_by_gpu
 from edgegen.errors import EngineError
 
 ON_GPU = """\
@@ -17,7 +19,6 @@ partitions for subgraph 0 (prefill_8).
 VERBOSE: Replacing 126 out of 126 node(s) with delegate (LITERT_WEBGPU) node, yielding 1 \
 partitions for subgraph 2 (decode).
 """
-ON_CPU = ON_GPU.replace("LITERT_WEBGPU", "TfLiteXNNPackDelegate").replace("99 out", "85 out")
 REFUSED = """\
 ERROR: Following operations are not supported by GPU delegate:
 BROADCAST_TO: Operation is not supported.
@@ -36,32 +37,48 @@ def test_delegations_are_read_from_the_log() -> None:
     assert gpu_adapter("") is None
 
 
-def test_a_gpu_run_is_believed_only_with_proof() -> None:
-    check_gpu_ran(delegations(ON_GPU))
-
-
-@pytest.mark.parametrize(
-    "log",
-    [
-        "",
-        ON_CPU,
-        ON_GPU.splitlines()[1],
-        ON_GPU.splitlines()[2],
-        ON_GPU.replace("126 out of", "100 out of"),
-    ],
-    ids=["nothing", "cpu", "no decode", "no prefill", "decode in part"],
-)
-def test_a_silent_fallback_to_the_cpu_is_an_error(log: str) -> None:
-    with pytest.raises(EngineError, match="its log does not show that the GPU ran") as caught:
-        check_gpu_ran(delegations(log))
-    assert "--delegate cpu" in str(caught.value.hint)
-
-
 def test_refused_operations_are_listed() -> None:
     error = explain(REFUSED, "RuntimeError: Failed to create LiteRT-LM engine", 1, "gpu")
 
     assert "BROADCAST_TO: Operation is not supported.; GATHER_ND" in error.message
     assert "--delegate cpu" in str(error.hint)
+
+
+def test_of_several_lists_of_refused_operations_the_last_counts() -> None:
+    error = refused_by_gpu(REFUSED + REFUSED.replace("BROADCAST_TO", "CAST"))
+
+    assert error is not None
+    assert error.message == (
+        "the GPU delegate refuses this model: CAST: Operation is not supported.; "
+        "GATHER_ND: Operation is not supported."
+    )
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        REFUSED.partition("55 operations")[0],
+        REFUSED.splitlines(keepends=True)[0] + "x\n" * 201 + REFUSED.splitlines()[3],
+    ],
+    ids=["cut off", "endless"],
+)
+def test_a_list_of_refused_operations_without_an_end_is_none(log: str) -> None:
+    assert refused_by_gpu(log) is None
+
+
+def test_a_log_of_one_line_again_and_again_is_read_in_time() -> None:
+    log = "ERROR: Following operations are not supported by GPU delegate:\n" * 60_000
+    began = time.monotonic()
+    explained = explain(log, None, 1, "gpu")
+    assert time.monotonic() - began < 5
+    assert explained.message.startswith("the engine failed: it ended with status 1")
+
+
+def test_what_explains_a_failure_is_bounded() -> None:
+    log = "Token id 811 is out of range. Vocab size is 600\n" + "x\n" * 2**21 + "ERROR: the end\n"
+    assert explain(log, None, 1, "cpu").message == (
+        "the engine failed: it ended with status 1; the last of its log:\n  the end"
+    )
 
 
 @pytest.mark.parametrize(

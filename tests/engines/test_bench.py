@@ -22,7 +22,8 @@ from edgegen.bundle import SentencePieceTokenizer, engine_process, open_bundle
 from edgegen.device.bench.record import Failure
 from edgegen.device.bench.workload import parse_workload
 from edgegen.device.runners import open_runner
-from edgegen.device.runners.host import HostRunner, cache_folder
+from edgegen.device.runners.host import HostRunner
+from edgegen.device.runners.host_cache import cache_folder
 from edgegen.device.runners.interface import RunOutcome, RunRequest
 from edgegen.device.sampling import read_series
 from edgegen.device.transports.failures import CancelledError
@@ -237,14 +238,26 @@ def test_cpus_that_are_not_there_are_a_failure(runner: HostRunner, demo_task: Pa
     assert found.message == f"none of the CPUs of the mask {1 << 900:x} can be used here"
 
 
+def test_a_mask_that_is_there_in_part_is_a_failure(runner: HostRunner, demo_task: Path) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    mask = 1 << 900 | 1 << cpu
+    found = failure(runner.run(request(demo_task, cpu_mask=mask)))
+
+    assert found.kind == "unsupported"
+    assert found.message == f"of the mask {mask:x} only {1 << cpu:x} can be used here"
+
+
 def test_a_run_that_is_not_wanted_any_more_ends(
     runner: HostRunner, demo_task: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_process, "_START_CHILD", HANGS)
     cancel = threading.Event()
+    asked = request(demo_task, cancel=cancel)
+    began = time.monotonic()
     threading.Timer(0.5, cancel.set).start()
     with pytest.raises(CancelledError):
-        runner.run(request(demo_task, cancel=cancel))
+        runner.run(asked)
+    assert time.monotonic() - began < 5
     assert children() == []
 
 

@@ -23,6 +23,7 @@ from edgegen.bundle.doctor.stored import gpu_faults
 from edgegen.bundle.doctor.subject import Subject
 from edgegen.bundle.doctor.vulkan import CHROMIUM, software_vulkan
 from edgegen.bundle.engine import generate_message
+from edgegen.bundle.engine_gpu import on_gpu
 from edgegen.bundle.engine_log import delegations, explain, gpu_adapter
 from edgegen.bundle.engine_types import Delegate, Delegation, GenerateRequest
 from edgegen.bundle.tokenizers.mapped import mapped, mapped_back
@@ -221,11 +222,7 @@ def _refusals(subject: Subject, run: EngineRun, has_vulkan: bool) -> Iterator[Re
 
 
 def _all_taken(found: tuple[Delegation, ...]) -> bool:
-    gpu_taken = {
-        d.signature
-        for d in found
-        if "GPU" in d.delegate.upper() and d.nodes_delegated == d.nodes_total
-    }
+    gpu_taken = {d.signature for d in found if on_gpu(d)}
     return DECODE in gpu_taken and any(prefill_length(name) for name in gpu_taken)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from edgegen.bundle.engine_log import explain, quote
+from edgegen.bundle.engine_log import explain, quote, refused_by_gpu
 from edgegen.device.bench.known_causes import CAUSES, ENGINE_DIR, USE_CPU, Cause
 from edgegen.device.bench.record import Failure, FailureKind
 
@@ -14,7 +14,7 @@ _EXCERPT_LINES, _EXCERPT_CHARS = 12, 300
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # a shell's words for it
 _SIGNALLED = 128  # what a shell adds to the number of the signal
 
-_ABORT = re.compile(r"Abort message: '([^\n]{1,400}?)'?\s*$", re.MULTILINE)
+_ABORT = re.compile(r"Abort message: '([^\n]{1,400}?)'?[ \t\r]{0,20}$", re.MULTILINE)
 _SIGNAL = re.compile(r"signal (\d{1,2}) \((SIG\w{2,8})\)[^\n]{0,120}")
 _FRAME = re.compile(r"#0\d +pc [0-9a-f]+ +(?:\S*/)?([\w.+-]+\.so|litert_lm\w*)")
 _DUMP_BEGIN = re.compile(r"\*\*\* \*\*\* \*\*\*")
@@ -31,6 +31,7 @@ def failure_of(
     delegate: str,
     logcat: str = "",
     tombstone: str = "",
+    pid: int | None = None,
 ) -> Failure:
     """Return why an engine has no result.
 
@@ -41,12 +42,13 @@ def failure_of(
         delegate: What had been asked for.
         logcat: Android's log of the time.
         tombstone: Android's dump of the crash; by default the one in `logcat`.
+        pid: Its process, where known: then a kill for memory must be its own.
     """
     log, logcat = log[-_LONGEST:], logcat[-_LONGEST:]
     tombstone = (tombstone or crash_dump(logcat))[-_LONGEST:]
     number = _signal(exit_code)
     for cause in CAUSES:
-        found = _find(cause, log, logcat, tombstone, exit_code, number, delegate)
+        found = _find(cause, log, logcat, tombstone, exit_code, number, delegate, pid)
         if found is not None:
             return _failure(cause, found, log, delegate, number, exit_code, tombstone)
     if tombstone and (told := _crash(tombstone, delegate)):
@@ -65,10 +67,16 @@ def failure_of(
             "look at the log; an engine of another release may write another form",
             _last_lines(log),
         )
+    if number == signal.SIGKILL:  # whoever uses much memory is a likely victim, but no proof
+        return Failure(
+            "crashed",
+            "the engine was killed by SIGKILL; nothing shows that memory ran out",
+            "run it again; if it stays so, close other apps, or build with a smaller recipe or "
+            "--kv-cache-len",
+            _last_lines(log),
+        )
     told_by = explain(log, None, _returncode(exit_code, number), delegate)
     kind: FailureKind = "refused" if number is None else "crashed"
-    if number == signal.SIGKILL:
-        kind = "out_of_memory"
     return Failure(kind, told_by.message, told_by.hint or "", _last_lines(log))
 
 
@@ -91,6 +99,7 @@ def _find(
     exit_code: int | None,
     number: int | None,
     delegate: str,
+    pid: int | None,
 ) -> tuple[re.Match[str], str] | None:
     """Return what shows a cause, and in which text."""
     if cause.kind == "not_on_gpu" and delegate != "gpu":  # every log without a GPU says so
@@ -103,9 +112,18 @@ def _find(
         return None
     texts = {"log": (log,), "logcat": (logcat,), "any": (log, tombstone, logcat)}[cause.source]
     for text in texts:
-        if (found := cause.pattern.search(text)) is not None:
+        for found in cause.pattern.finditer(text):
+            if cause.name == "unsupported-operations" and refused_by_gpu(text) is None:
+                break
+            if cause.name == "low-memory-killer" and not _is_of(pid, found[0]):
+                continue
             return found, text
     return None
+
+
+def _is_of(pid: int | None, line: str) -> bool:
+    """Tell whether a line of the system about a kill is of a process, as far as that is known."""
+    return pid is None or re.search(rf"\b{pid}\b", line) is not None
 
 
 def _failure(

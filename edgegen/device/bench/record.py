@@ -224,8 +224,9 @@ class Record:
         conditions: The device's state.
         energy: `None` where the device does not tell.
         memory_bytes_per_s: What copying large blocks of memory reached on the device in the same
-            benchmark, bytes read plus bytes written.
-        memory_method: How that was measured.
+            benchmark; `memory_method` tells which bytes it counts.
+        memory_method: How that was measured: with `read + written`, bytes of both count; with
+            `read only, a lower bound`, those that were read, and memory may be faster.
         missing: Sources that could not be read, each with its reason.
         failure: Why there is no result; `None` if there is one.
         log: Where the raw log lies, relative to the benchmark's folder.

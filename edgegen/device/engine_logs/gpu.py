@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
+from edgegen.bundle.engine_gpu import (
+    enough_graphs,
+    fallbacks,
+    of_signatures,
+    replaced_nodes,
+    whole_on_gpu,
+)
 from edgegen.bundle.engine_log import gpu_adapter
-from edgegen.contract import DECODE, prefill_length
 from edgegen.device.bench.record import DelegationFacts
 
-# Wider than the host engine's own: on phones a signature is named only at times.
-_DELEGATION = re.compile(
-    r"Replacing (\d{1,9}) out of (\d{1,9}) node\(s\) with delegate \(([^)\n]{1,80})\) node"
-    r"(?:, yielding (\d{1,9}) partitions?)?(?: for subgraph \d{1,9}(?: \(([^)\n]{0,80})\))?)?"
-)
-_GPU_NAME = re.compile(r"(?:^|_)(?:CL|GL|VULKAN)$|GPU|OPENCL|OPENGL|METAL", re.IGNORECASE)
 _REGISTERED = re.compile(
     r"RegisterAccelerator: [^\n]{0,80}name=(GPU[^\n,]{0,80})"
     r"|GPU accelerator(?:\([^)\n]{0,200}\))?(?: is)? registered"
@@ -23,11 +24,8 @@ _REGISTERED = re.compile(
 _REFUSED = re.compile(r"GPU accelerator could not be (?:dynamically )?loaded and registered")
 _OPENCL = re.compile(r"Loaded OpenCL library with")
 _STARTED = re.compile(r"Initializing (\w{1,20})-based API from (?:serialized data|graph)")
-_FALLBACK = re.compile(
-    r"[Ff]alling back to CPU(?! (?:sampl|Temperature))|[Ff]allback to CPU"
-    r"|the remaining \d{1,9} operations will run on the CPU"
-)
 _SHOWN = 6
+_MOST_GRAPHS = 1000
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class GpuEvidence:
         refused: Whether one could not be loaded.
         opencl_loaded: Whether OpenCL was.
         apis_started: The APIs that delegates started, one for each graph: `OpenCL`, `WebGPU`.
-        fallbacks: Lines that tell of work left to the CPU.
+        fallbacks: Lines that tell of work left to the CPU, without those known as harmless.
         adapter: The GPU that was chosen.
     """
 
@@ -57,69 +55,53 @@ def parse_delegations(log: str) -> tuple[DelegationFacts, ...]:
     The signature is empty where the log does not name it; partitions are 0 where it does not
     count them.
     """
-    return tuple(
-        DelegationFacts(name, int(taken), int(total), int(partitions or 0), signature or "")
-        for taken, total, name, partitions, signature in _DELEGATION.findall(log)
-    )
+    return tuple(DelegationFacts(*one) for one in replaced_nodes(log))
 
 
 def parse_gpu_evidence(log: str) -> GpuEvidence:
     """Return what a log shows of a GPU."""
     registered = _REGISTERED.search(log)
-    named = next((name for name in _REGISTERED.findall(log) if name), None)
+    named = next((found[1] for found in _REGISTERED.finditer(log) if found[1]), None)
+    started = itertools.islice(_STARTED.finditer(log), _MOST_GRAPHS)
     return GpuEvidence(
         registered=registered is not None,
         refused=_REFUSED.search(log) is not None,
         opencl_loaded=_OPENCL.search(log) is not None,
-        apis_started=tuple(_STARTED.findall(log)),
-        fallbacks=tuple(_line(log, found) for found in _FALLBACK.finditer(log)),
+        apis_started=tuple(found[1] for found in started),
+        fallbacks=fallbacks(log),
         adapter=gpu_adapter(log) or (named.strip() if named else None),
     )
 
 
-def _line(log: str, found: re.Match[str]) -> str:
-    begin = max(log.rfind("\n", 0, found.start()) + 1, found.start() - 200)
-    end = log.find("\n", found.end())
-    return log[begin : min(len(log) if end < 0 else end, found.end() + 200)].strip()
-
-
-def on_gpu(delegation: DelegationFacts) -> bool:
-    """Tell whether a GPU's delegate took a graph whole."""
-    whole = delegation.nodes_delegated == delegation.nodes_total > 0
-    return whole and _GPU_NAME.search(delegation.delegate) is not None
-
-
 def why_not_on_gpu(
-    evidence: GpuEvidence, delegations: tuple[DelegationFacts, ...]
+    evidence: GpuEvidence,
+    delegations: tuple[DelegationFacts, ...],
+    signatures: int | None = None,
 ) -> tuple[str, str] | None:
     """Return why a log does not show that a GPU computed, and its lines; `None` if it does.
 
-    Wanted are a GPU that was loaded, and delegates of a GPU that took prefill and decode whole.
-    Where a log counts no nodes at all, two graphs that started a GPU's API stand for that.
+    Wanted are a GPU that was loaded, delegates of a GPU that took decode and all of prefill whole,
+    and no line that tells of work left to the CPU. Where a log counts no nodes at all, as many
+    graphs that started a GPU's API stand for that.
+
+    Args:
+        evidence: What the log shows.
+        delegations: What delegates took, by the log or by the app.
+        signatures: How many signatures the bundle has, `None` if that is unknown.
     """
     lines = "\n".join(evidence.fallbacks[:_SHOWN])
     if evidence.refused and not evidence.registered:
         return "no accelerator for a GPU could be loaded", lines
     if not (evidence.registered or evidence.opencl_loaded or evidence.apis_started):
         return "the log does not show that an accelerator for a GPU was loaded", lines
-    if not delegations:
-        if len(evidence.apis_started) >= 2 and not evidence.fallbacks:
-            return None
+    if not delegations and len(evidence.apis_started) < enough_graphs(signatures):
         return "the log does not show that a delegate took prefill and decode", lines
-    # Composites have graphs of their own, which nobody delegates; they are not named in lines.
-    wanted = [d for d in delegations if _is_text(d.signature)]
-    taken = [d for d in wanted if on_gpu(d)]
-    told = "; ".join(_shown(d) for d in wanted[:_SHOWN])
-    named = {d.signature for d in taken if d.signature}
-    unnamed = [d for d in taken if not d.signature]
-    proven = (DECODE in named and any(map(prefill_length, named))) or len(unnamed) >= 2
-    if proven and len(taken) == len(wanted):
-        return None
-    return f"the GPU did not take prefill and decode whole: {told or 'neither is named'}", lines
-
-
-def _is_text(signature: str) -> bool:
-    return not signature or signature == DECODE or prefill_length(signature) is not None
+    if delegations and not whole_on_gpu(delegations, signatures):
+        told = "; ".join(_shown(d) for d in of_signatures(delegations)[:_SHOWN])
+        return f"the GPU did not take prefill and decode whole: {told or 'neither is named'}", lines
+    if evidence.fallbacks:
+        return "the log tells of work that was left to the CPU", lines
+    return None
 
 
 def _shown(delegation: DelegationFacts) -> str:

@@ -38,6 +38,7 @@ from edgegen.device.runners.outcomes import (
     checked_counts,
     lost,
     not_on_gpu,
+    signatures_of,
     streamed,
     timed_out,
 )
@@ -50,6 +51,8 @@ ACTION = "dev.edgegen.action.BENCH"
 _NAME = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")
 _BUILD = "build and install it: android_demo/README.md"
 _POLL_S = 0.5
+_WAY = 60  # characters
+_EXCERPT = 2000
 _GONE = 4  # polls without a process, after which none is waited for
 _START_S = 30.0
 _NOT_STARTED, _LATE = 3, 124  # how the script below ends
@@ -149,15 +152,18 @@ class AppRunner(OnDevice):
         if result is None:
             return self.outcome(ran, None, self._why_nothing(ran, request), flags=flags)
         log = f"{result.log}\n{ran.log}" if result.log else ran.log
-        ran = Ran(result.wall_s or ran.wall_s, ran.exit_code, log, result.series, pid=ran.pid)
+        wall_s = result.wall_s if result.wall_s and result.wall_s > 0 else ran.wall_s
+        ran = Ran(wall_s, ran.exit_code, log, result.series, pid=ran.pid)
         failure, metrics = result.failure, result.metrics
         taken, adapter = result.delegations, result.gpu_adapter
+        if result.way is not None:
+            flags = (*flags, f"way={result.way[:_WAY]}")
         if failure is None and request.delegate == "gpu":
             words = f"{log}\n{messages_of(self.logcat(), ran.pid)}"
             shown = parse_log(words)
             taken = taken or shown.delegations
             adapter = adapter or shown.gpu.adapter
-            why = why_not_on_gpu(shown.gpu, taken)
+            why = why_not_on_gpu(shown.gpu, taken, signatures_of(request.bundle))
             if why is not None:
                 failure = not_on_gpu(why, words)
         if failure is None and metrics is None:
@@ -193,7 +199,7 @@ class AppRunner(OnDevice):
         logcat = lines_of(self.logcat(), ran.pid, self._package)
         # An app's status is nobody's to see: what the system says of it stands for it.
         killed = re.search(
-            rf"(?:lowmemorykiller|lmkd)[^\n]*'{re.escape(self._package)}'", logcat
+            rf"(?:lowmemorykiller|lmkd)[^\n]{{0,200}}'{re.escape(self._package)}'", logcat
         ) or re.search(r"exited due to signal 9", logcat)
         code = 137 if killed else 139 if "signal 11 (SIGSEGV)" in logcat else None
         failure = failure_of(
@@ -201,6 +207,7 @@ class AppRunner(OnDevice):
             exit_code=code,
             delegate=request.delegate,
             logcat=logcat,
+            pid=ran.pid,
         )
         if code is not None or failure.kind not in ("no_result", "refused"):
             return failure
@@ -209,13 +216,13 @@ class AppRunner(OnDevice):
                 "crashed",
                 f"{self._package} ended with an exception",
                 "the excerpt belongs into a report",
-                thrown[0],
+                thrown[0][:_EXCERPT],
             )
         return Failure(
             "crashed",
             f"{self._package} ended without a result",
             "look at the log; a user or the system may have ended it",
-            logcat[-2000:],
+            logcat[-_EXCERPT:],
         )
 
     def _started(self, name: str, request: RunRequest) -> Ran:

@@ -95,6 +95,8 @@ class AppResult:
         protocol: `PROTOCOL`.
         id: The request's.
         wall_s: From opening the bundle to the end.
+        way: By which of its loops the engine measured, such as `benchmark` or `session`: figures
+            of two ways are not to be compared.
         metrics: What the engine told; `null` after a failure.
         failure: Why it told nothing that counts.
         memory: The highest values.
@@ -108,6 +110,7 @@ class AppResult:
     protocol: str
     id: str
     wall_s: float | None = None
+    way: str | None = None
     metrics: Metrics | None = None
     failure: Failure | None = None
     memory: Memory = field(default_factory=Memory)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from edgegen.device.runners import board_child
 from edgegen.device.runners.device_files import file_sha256, folder_digest
 from edgegen.device.runners.interface import Runner, RunOutcome, RunRequest
 from edgegen.device.runners.on_device import OnDevice
+from edgegen.device.runners.oom import killed, oom_kills_of
 from edgegen.device.runners.options import RunnerOptions
-from edgegen.device.runners.outcomes import Ran, checked_counts, lost, not_on_gpu
+from edgegen.device.runners.outcomes import Ran, checked_counts, lost, not_on_gpu, signatures_of
+from edgegen.device.transports.failures import CancelledError
 from edgegen.device.transports.interface import Transport
 from edgegen.errors import DeviceError
 
 _REQUEST, _RESULT = "request.json", "result.json"
 _PROBE_S = 60.0
+_KILLED = 128 + signal.SIGKILL
 _PACKAGE = "litert-lm-api"
 _PROBE = """
 import hashlib, importlib.metadata, importlib.util, json, pathlib, sys
@@ -89,6 +93,9 @@ class BoardRunner(OnDevice):
             link = self.link(request)
             message = _message(request, link)
             self.write(f"{self.work}/{_REQUEST}", json.dumps(message).encode())
+            kills = oom_kills_of(self.transport)
+        except CancelledError:
+            raise
         except DeviceError as error:
             return RunOutcome(0.0, None, lost(error))
         pinned = [] if request.cpu_mask is None else ["taskset", f"{request.cpu_mask:x}"]
@@ -98,9 +105,11 @@ class BoardRunner(OnDevice):
         ran = self.execute(command, request, fetch=[_RESULT])
         told = {**message, "way": engine_measure.measuring_way(message)}
         flags = tuple(f"{name}={value}" for name, value in told.items() if value is not None)
-        return self._judged(ran, request, flags)
+        return self._judged(ran, request, flags, kills)
 
-    def _judged(self, ran: Ran, request: RunRequest, flags: tuple[str, ...]) -> RunOutcome:
+    def _judged(
+        self, ran: Ran, request: RunRequest, flags: tuple[str, ...], kills: int | None
+    ) -> RunOutcome:
         done, error = _answer(ran.files.get(_RESULT))
         log = ran.log if error is None else f"{ran.log}\n{error}"
         taken, shown = parse_delegations(ran.log), parse_gpu_evidence(ran.log)
@@ -108,10 +117,12 @@ class BoardRunner(OnDevice):
         if failure is None and (ran.exit_code != 0 or error is not None):
             code = ran.exit_code or 1
             failure = failure_of(log, exit_code=code, delegate=request.delegate)
+            if failure.kind == "crashed" and code == _KILLED:
+                failure = killed(failure, kills, oom_kills_of(self.transport))
         if failure is None and done is None:
             failure = failure_of(log, exit_code=0, delegate=request.delegate)
         if failure is None and request.delegate == "gpu":
-            why = why_not_on_gpu(shown, taken)
+            why = why_not_on_gpu(shown, taken, signatures_of(request.bundle))
             if why is not None:
                 failure = not_on_gpu(why, ran.log)
         if failure is None and done is not None:

@@ -1,4 +1,4 @@
-"""What a device writes while an engine runs: its output, bounded, and Android's log."""
+"""Android's log, and its dumps of crashes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from edgegen.device.transports.failures import EndlessOutputError
 from edgegen.device.transports.interface import Transport
 from edgegen.errors import DeviceError
 
-_HEAD, _TAIL = 256 * 1024, 2 * 1024**2
 _LOGCAT_BYTES = 8 * 1024**2
 _LOGCAT_LINES = 20_000
 _DUMP_BYTES = 128 * 1024
@@ -19,28 +18,6 @@ _TIME = re.compile(r"\d\d-\d\d \d\d:\d\d:\d\d")
 _LINE = re.compile(r"^\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +(\d+) +\d+ [VDIWEFS] ([^\n]*?) *: ?(.*)$")
 # Whose words matter, whichever process they are of.
 _TAGS = {"DEBUG", "lowmemorykiller", "lmkd", "libc", "tombstoned", "crash_dump64"}
-
-
-class BoundedLog:
-    """The beginning and the end of what an engine writes, however much that is."""
-
-    def __init__(self) -> None:
-        self._head, self._tail, self._dropped = bytearray(), bytearray(), 0
-
-    def add(self, data: bytes) -> None:
-        """Take more."""
-        room = _HEAD - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:] if room > 0 else data
-        if (more := len(self._tail) - _TAIL) > 0:
-            self._dropped += more
-            del self._tail[:more]
-
-    def text(self) -> str:
-        """Return it as text, with a line for what was left out."""
-        between = f"\n[{self._dropped} bytes left out]\n".encode() if self._dropped else b""
-        whole = bytes(self._head) + between + bytes(self._tail)
-        return whole.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
 
 
 def device_time(transport: Transport) -> str | None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,8 @@ from typing import Any
 
 from edgegen.bundle.contents import Bundle
 from edgegen.bundle.engine import NoRatesError, WrongCountsError, measure_message, measured
+from edgegen.bundle.engine_gpu import check_gpu_ran, delegations
 from edgegen.bundle.engine_log import (
-    check_gpu_ran,
-    delegations,
     explain,
     gpu_adapter,
     known_cause,
@@ -44,8 +43,9 @@ from edgegen.device.bench.record import (
     FailureKind,
     Metrics,
 )
+from edgegen.device.runners.host_cache import cache_folder
 from edgegen.device.runners.interface import RunOutcome, RunRequest
-from edgegen.device.runners.oom import oom_kills
+from edgegen.device.runners.oom import killed, oom_kills
 from edgegen.device.runners.options import RunnerOptions
 from edgegen.device.transports.failures import CancelledError
 from edgegen.device.transports.interface import Transport
@@ -154,7 +154,7 @@ class HostRunner:
             raise CancelledError(SERIAL)
         failure = outcome.failure
         if failure is not None and failure.kind == "crashed" and "SIGKILL" in failure.message:
-            failure = _killed(failure, kills, oom_kills())
+            failure = killed(failure, kills, oom_kills())
         wall_s = time.monotonic() - started
         return replace(outcome, wall_s=wall_s, failure=failure, flags=flags)
 
@@ -191,21 +191,18 @@ class HostRunner:
                 found, failure = _result(child, asked)
             log, csv = child.log, sampling.csv()
         series = read_series(csv)
-        memory = memory_of(series)
-        if found is not None and found.peak_rss_bytes is not None:
-            # Its own last word; the sampler may have missed the end.
-            peak = max(found.peak_rss_bytes, memory.peak_rss_bytes or 0)
-            memory = replace(memory, peak_rss_bytes=peak)
+        # Its own last word; the sampler may have missed the end.
+        told = None if found is None else found.peak_rss_bytes
         return RunOutcome(
             wall_s=0.0,
             metrics=None if found is None else _metrics(found),
             failure=failure,
-            memory=memory,
+            memory=memory_of(series, told),
             delegations=tuple(DelegationFacts(**asdict(one)) for one in delegations(log)),
             gpu_adapter=gpu_adapter(log),
             samples_csv=csv,
             joules=joules_of(series),
-            missing=missing_of(series),
+            missing=missing_of(series, told),
             log=log,
         )
 
@@ -246,7 +243,7 @@ def _result(
         return None, _failure(kind, why, quote(log))
     try:
         if asked.delegate == "gpu":
-            check_gpu_ran(delegations(log))
+            check_gpu_ran(log)
     except EngineError as error:
         return None, _failure("not_on_gpu", error, quote(log))
     try:
@@ -274,36 +271,16 @@ def _failure(kind: FailureKind, error: EdgegenError, excerpt: str = "") -> Failu
     return Failure(kind, error.message, error.hint or "", excerpt)
 
 
-def _killed(failure: Failure, before: int | None, after: int | None) -> Failure:
-    """Tell a kill for want of memory, which the kernel counts, from another."""
-    if before is not None and after is not None and after > before:
-        return replace(
-            failure,
-            kind="out_of_memory",
-            message="the engine was killed by SIGKILL, and the kernel counts one more process "
-            "that it killed for want of memory",
-            hint="close other programs, or build with a smaller recipe or --kv-cache-len",
-        )
-    if before is None or after is None:
-        return failure
-    return replace(
-        failure,
-        message="the engine was killed by SIGKILL; not by the kernel for want of memory, which "
-        "counts no such kill",
-        hint="somebody or something ended it: run it again",
-    )
-
-
 def _unusable_cpus(mask: int | None) -> Failure | None:
     """Return why the engine cannot be pinned to these CPUs."""
-    allowed = os.sched_getaffinity(0)
-    if mask is None or any(mask >> cpu & 1 for cpu in allowed):
+    allowed = sum(1 << cpu for cpu in os.sched_getaffinity(0))
+    if mask is None or mask & ~allowed == 0:
         return None
-    return Failure(
-        "unsupported",
-        f"none of the CPUs of the mask {mask:x} can be used here",
-        f"choose among {sum(1 << cpu for cpu in allowed):x}",
-    )
+    if mask & allowed:
+        message = f"of the mask {mask:x} only {mask & allowed:x} can be used here"
+    else:
+        message = f"none of the CPUs of the mask {mask:x} can be used here"
+    return Failure("unsupported", message, f"choose among {allowed:x}")
 
 
 def _flags(asked: MeasureRequest) -> tuple[str, ...]:
@@ -334,18 +311,3 @@ def _processor() -> str | None:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return None  # ARM's cpuinfo names no model
-
-
-@contextlib.contextmanager
-def cache_folder(beside: Path) -> Iterator[Path]:
-    """Make a temporary folder for prepared weights, which are as large as the model.
-
-    It lies hidden in the bundle's folder, on a disk that holds such files. The system's
-    folder for temporary files, often in memory, is used only where that one is read-only.
-    """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".edgegen-bench-", dir=beside.absolute())
-    except OSError:
-        folder = tempfile.TemporaryDirectory(prefix="edgegen-bench-")
-    with folder as name:
-        yield Path(name)

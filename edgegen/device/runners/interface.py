@@ -103,9 +103,12 @@ class Runner(Protocol):
         """Return the device's state now, in the fields named `…_before` and `start_celsius`."""
 
     def memory_bytes_per_s(self) -> tuple[float, str] | None:
-        """Measure how fast the device copies large blocks of memory, and say how it was measured.
+        """Measure how fast the device copies large blocks of memory.
 
-        Bytes read plus bytes written; `None` where it cannot be measured.
+        Returns:
+            Bytes per second and the method, in words; `None` where it cannot be measured. With
+            Python on the device bytes read plus bytes written count; `dd` elsewhere counts bytes
+            read alone, and is a lower bound. The words say which.
         """
 
     def drop_caches(self) -> None:

@@ -29,7 +29,9 @@ from edgegen.device.runners.outcomes import (
     known_or,
     lost,
     not_on_gpu,
+    signatures_of,
     unsupported,
+    untold_counts,
 )
 from edgegen.device.transports.interface import Transport
 from edgegen.errors import DeviceError, EdgegenError
@@ -113,13 +115,15 @@ class LiteRtLmRunner(OnDevice):
                 delegate=request.delegate,
                 logcat=lines_of(self.logcat(), ran.pid, self._program),
                 tombstone=self.tombstone(),
+                pid=ran.pid,
             )
         if failure is None and request.delegate == "gpu":
-            failure, told = self._proven_on_gpu(ran, told)
+            failure, told = self._proven_on_gpu(ran, told, signatures_of(request.bundle))
         if failure is None and metrics is None:
             failure = failure_of(ran.log, exit_code=0, delegate=request.delegate)
         elif failure is None and metrics is not None:
-            metrics, failure = checked_counts(metrics, request)
+            # Releases of 2025 tell rates alone.
+            metrics, failure = checked_counts(metrics, request, counts_told=False)
             if failure is not None and failure.kind == "no_result":
                 failure = known_or(failure, ran.log, request.delegate)
         return self.outcome(
@@ -130,11 +134,14 @@ class LiteRtLmRunner(OnDevice):
             memory=told.memory,
             delegations=told.delegations,
             gpu_adapter=told.gpu.adapter if request.delegate == "gpu" else None,
+            missing={} if failure else untold_counts(metrics, request),
         )
 
-    def _proven_on_gpu(self, ran: Ran, told: EngineLog) -> tuple[Failure | None, EngineLog]:
+    def _proven_on_gpu(
+        self, ran: Ran, told: EngineLog, signatures: int | None
+    ) -> tuple[Failure | None, EngineLog]:
         """Return why the GPU did not compute, if it did not, and what showed it."""
-        why = why_not_on_gpu(told.gpu, told.delegations)
+        why = why_not_on_gpu(told.gpu, told.delegations, signatures)
         if why is None:
             return None, told
         # On phones some of it goes to Android's log alone.
@@ -143,7 +150,7 @@ class LiteRtLmRunner(OnDevice):
         shown = EngineLog(
             told.metrics, told.memory, told.peak_private_bytes, both.delegations, both.gpu
         )
-        why = why_not_on_gpu(both.gpu, both.delegations)
+        why = why_not_on_gpu(both.gpu, both.delegations, signatures)
         if why is None:
             return None, shown
         return not_on_gpu(why, words), shown

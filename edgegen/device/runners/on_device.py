@@ -40,6 +40,7 @@ _SCRIPT, _CSV, _PID = "run.sh", "run.csv", "run.pid"
 _WATCH_S = 0.2
 _CSV_BYTES = 32 * 1024**2
 _FILE_BYTES = 4 * 1024**2
+_NO_SAMPLES = f"the file of samples is not there, or larger than {_CSV_BYTES // 1024**2} MiB"
 
 
 class OnDevice:
@@ -221,6 +222,7 @@ class OnDevice:
             CancelledError: `request.cancel` was set.
         """
         from edgegen.device.sampling import sampling_script
+        from edgegen.device.sampling.script import TIMED_OUT
 
         # Relative paths, so that the script is the same whatever the folder is.
         text = sampling_script(
@@ -246,15 +248,22 @@ class OnDevice:
             return ran
         try:
             files = {name: data for name in fetch if (data := self.fetched(name)) is not None}
-            csv = (self.fetched(_CSV, _CSV_BYTES) or b"").decode("utf-8", "replace")
+            samples = self.fetched(_CSV, _CSV_BYTES)
+            csv = (samples or b"").decode("utf-8", "replace")
             pid = (self.fetched(_PID) or b"").strip()
         except CancelledError:
             raise
         except DeviceError as error:
             return dataclasses.replace(ran, failure=lost(error))
-        ended = timed_out(request) if _series(csv).timed_out else None
+        series = _series(csv)
+        # Its exit code tells of it as well, where the samples do not tell how it ended.
+        late = series.timed_out or (ran.exit_code == TIMED_OUT and not series.whole)
+        ended = timed_out(request) if late else None
+        missing = {"samples": _NO_SAMPLES} if samples is None else {}
         number = int(pid) if pid.isdigit() and len(pid) < 10 else None
-        return dataclasses.replace(ran, csv=csv, files=files, pid=number, failure=ended)
+        return dataclasses.replace(
+            ran, csv=csv, files=files, pid=number, failure=ended, missing=missing
+        )
 
     def fetched(self, name: str, limit: int = _FILE_BYTES) -> bytes | None:
         """Return a file of `work`, `None` if it is not there or larger than `limit`."""
@@ -308,7 +317,7 @@ class OnDevice:
             flags=flags,
             samples_csv=ran.csv,
             joules=joules_of(series),
-            missing={**missing_of(series), **(missing or {})},
+            missing={**missing_of(series), **ran.missing, **(missing or {})},
             log=ran.log,
         )
 

@@ -14,25 +14,42 @@ _NEAR = 0.9  # of the highest resident memory
 _PLAUSIBLE_CELSIUS = (0.0, 150.0)
 
 
-def memory_of(series: Series) -> Memory:
-    """Return the highest values of memory; `None` where there was none."""
-    mark = _highest(series, "hwm_bytes")
+def memory_of(series: Series, told_rss_bytes: int | None = None) -> Memory:
+    """Return the highest values of memory; `None` where there was none.
+
+    What is a part of resident memory is that of its peak, and `None` if no sample was near that.
+
+    Args:
+        series: The samples.
+        told_rss_bytes: The highest resident memory by the process's own last word, if any.
+    """
     return Memory(
-        peak_rss_bytes=_highest(series, "rss_bytes") if mark is None else mark,
-        peak_rss_anon_bytes=_highest(series, "rss_anon_bytes"),
-        peak_rss_file_bytes=_highest(series, "rss_file_bytes"),
-        peak_pss_bytes=_highest(series, "pss_bytes") if pss_saw_the_peak(series) else None,
+        peak_rss_bytes=_peak(series, told_rss_bytes),
+        peak_rss_anon_bytes=at_the_peak(series, "rss_anon_bytes", told_rss_bytes),
+        peak_rss_file_bytes=at_the_peak(series, "rss_file_bytes", told_rss_bytes),
+        peak_pss_bytes=at_the_peak(series, "pss_bytes", told_rss_bytes),
         peak_gpu_bytes=_highest(series, "gpu_bytes"),
         peak_dmabuf_bytes=_highest(series, "dmabuf_bytes"),
     )
 
 
-def pss_saw_the_peak(series: Series) -> bool:
-    """Return whether PSS, which is read rarely, was read while memory was near its peak."""
-    resident = series.columns.get("rss_bytes", ())
-    shared = series.columns.get("pss_bytes", ())
-    seen = [rss for rss, pss in zip(resident, shared, strict=False) if rss and pss is not None]
-    return bool(seen) and max(seen) >= _NEAR * max(rss or 0 for rss in resident)
+def at_the_peak(series: Series, name: str, told_rss_bytes: int | None = None) -> int | None:
+    """Return a part of resident memory in the sample nearest to its peak, `None` if none is near.
+
+    The peak is the kernel's own mark, which sees what lies between two samples.
+    """
+    rows = zip(series.columns.get("rss_bytes", ()), series.columns.get(name, ()), strict=False)
+    seen = [(rss, part) for rss, part in rows if rss is not None and part is not None]
+    resident, part = max(seen, default=(0.0, 0.0))
+    near = bool(seen) and resident >= _NEAR * (_peak(series, told_rss_bytes) or 0)
+    return int(part) if near else None
+
+
+def _peak(series: Series, told_rss_bytes: int | None) -> int | None:
+    mark = _highest(series, "hwm_bytes")
+    sampled = _highest(series, "rss_bytes") if mark is None else mark
+    known = [value for value in (sampled, told_rss_bytes) if value is not None]
+    return max(known, default=None)
 
 
 def max_celsius(series: Series) -> float | None:

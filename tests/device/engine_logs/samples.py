@@ -187,3 +187,47 @@ partitions for subgraph 0 (decode).
 VERBOSE: Replacing 90 out of 90 node(s) with delegate (LITERT_CL) node, yielding 1 partitions for \
 subgraph 1 (prefill_128).
 """
+
+# 0.18.1 with a GPU in software, which takes all graphs.
+SWIFTSHADER = """\
+INFO: [accelerator_registry.cc:54] RegisterAccelerator: ptr=0x1, name=GPU WebGPU
+INFO: [gpu_registry.cc:113] Statically linked GPU accelerator registered.
+INFO: [accelerator_registry.cc:54] RegisterAccelerator: ptr=0x1, name=CpuAccelerator
+INFO: [cpu_registry.cc:75] XNNPACK CPU accelerator registered.
+I0000 00:00:1795469035.224403    3505 environment.cc:532] Selected adapter: SwiftShader Device \
+(Subzero), arch=swiftshader, vendor=google, backend=Vulkan, adapterType=CPU / Software
+INFO: Failed to load OpenCL library with dlopen: libOpenCL.so: cannot open shared object file: \
+No such file or directory. Trying ICD loader.
+VERBOSE: Replacing 228 out of 228 node(s) with delegate (LITERT_WEBGPU) node, yielding 1 \
+partitions for subgraph 0 (prefill_128).
+I0000 00:00:1795469036.943268    3505 delegate_kernel.cc:984] Initializing WebGPU-based API \
+from graph.
+VERBOSE: Replacing 228 out of 228 node(s) with delegate (LITERT_WEBGPU) node, yielding 1 \
+partitions for subgraph 1 (prefill_32).
+I0000 00:00:1795469037.062421    3505 delegate_kernel.cc:984] Initializing WebGPU-based API \
+from graph.
+VERBOSE: Replacing 228 out of 228 node(s) with delegate (LITERT_WEBGPU) node, yielding 1 \
+partitions for subgraph 2 (prefill_16).
+I0000 00:00:1795469037.227280    3505 delegate_kernel.cc:984] Initializing WebGPU-based API \
+from graph.
+VERBOSE: Replacing 249 out of 249 node(s) with delegate (LITERT_WEBGPU) node, yielding 1 \
+partitions for subgraph 3 (decode).
+I0000 00:00:1795469038.477094    3505 delegate_kernel.cc:984] Initializing WebGPU-based API \
+from graph.
+W0000 00:00:1795469053.023480    3577 sampler_factory.cc:492] WebGPU sampler not available, \
+falling back to statically linked C API.
+I0000 00:00:1795469057.776664    3577 llm_litert_compiled_model_executor.cc:1622] Sampler will \
+handle decode input tensors.
+"""
+
+# The same bundle on the CPU.
+ON_CPU = """\
+VERBOSE: Replacing 210 out of 228 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding \
+9 partitions for subgraph 0 (prefill_128).
+VERBOSE: Replacing 210 out of 228 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding \
+9 partitions for subgraph 1 (prefill_32).
+VERBOSE: Replacing 210 out of 228 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding \
+9 partitions for subgraph 2 (prefill_16).
+VERBOSE: Replacing 232 out of 249 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding \
+10 partitions for subgraph 3 (decode).
+"""

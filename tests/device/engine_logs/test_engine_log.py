@@ -193,7 +193,7 @@ def test_signs_of_a_gpu():
     assert refused.adapter is None
 
 
-@pytest.mark.parametrize("name", ["GPU", "GPU_UNNAMED", "GPU_QUIET"])
+@pytest.mark.parametrize("name", ["GPU", "GPU_UNNAMED", "GPU_QUIET", "SWIFTSHADER"])
 def test_a_gpu_that_computed_is_believed(name):
     found = parse_log(SAMPLES[name])
     assert why_not_on_gpu(found.gpu, found.delegations) is None
@@ -238,6 +238,37 @@ def test_a_gpu_that_did_not_compute_is_not(text, why):
     told = why_not_on_gpu(found.gpu, found.delegations)
     assert told is not None
     assert told[0] == why
+
+
+@pytest.mark.parametrize(
+    ("name", "signatures", "why"),
+    [
+        ("SWIFTSHADER", 4, None),
+        ("GPU", 4, None),  # named: those that appear
+        ("GPU_UNNAMED", 2, None),
+        ("GPU_UNNAMED", 4, "the GPU did not take prefill and decode whole: a graph: LITERT_CL "
+         "796/796; a graph: LITERT_CL 782/782"),
+        ("GPU_QUIET", 2, None),
+        ("GPU_QUIET", 4, "the log does not show that a delegate took prefill and decode"),
+    ],
+)  # fmt: skip
+def test_graphs_without_names_must_be_all_that_the_bundle_has(name, signatures, why):
+    found = parse_log(SAMPLES[name])
+    told = why_not_on_gpu(found.gpu, found.delegations, signatures)
+    assert (told and told[0]) == why
+
+
+@pytest.mark.parametrize("name", ["GPU", "GPU_UNNAMED", "GPU_QUIET"])
+def test_a_line_of_work_left_to_the_cpu_disproves(name):
+    line = "W0000 executor.cc:7] GPU backend failed, falling back to CPU."
+    found = parse_log(SAMPLES[name] + line + "\n")
+    assert why_not_on_gpu(found.gpu, found.delegations, 2) == (
+        "the log tells of work that was left to the CPU",
+        line,
+    )
+    sampler = "W0000 x.cc:7] GPU sampler unavailable. Falling back to CPU sampling. To use it"
+    found = parse_log(SAMPLES[name] + sampler + "\n")
+    assert why_not_on_gpu(found.gpu, found.delegations, 2) is None
 
 
 def test_the_refused_rest_is_quoted():

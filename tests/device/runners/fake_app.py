@@ -90,8 +90,14 @@ def main(root: Path, package: str, name: str) -> None:
     if gpu:
         say("tflite", "Loaded OpenCL library with dlopen.")
         say("litert", "RegisterAccelerator: ptr=0x1, name=GPU OpenCL")
+    odd = {
+        "slower than nothing": {"decode_tokens_per_s": -30.5},
+        "no time": {"init_ms": 0},
+        "uncounted": {"decode_tokens": None},
+    }
     finish(
         wall_s=1.5,
+        way="session",
         metrics={
             "init_ms": 100.5,
             "ttft_ms": 20.25,
@@ -99,6 +105,7 @@ def main(root: Path, package: str, name: str) -> None:
             "prefill_tokens_per_s": 400.5,
             "decode_tokens": request["decode_tokens"] - (mode == "short"),
             "decode_tokens_per_s": 30.5,
+            **odd.get(mode, {}),
         },
         memory={"peak_pss_bytes": 123456789},
         delegations=[

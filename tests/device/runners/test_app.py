@@ -89,6 +89,7 @@ def test_a_result_is_fetched(app_phone, bundle):
         "prefill_tokens=32",
         "decode_tokens=16",
     )
+    assert outcome.flags[-1] == "way=session"
     assert outcome.log.startswith(f"cold=False {bundle.path.stat().st_size}\n")
     assert '"state": "prefill"' in outcome.log
     files = here.double.root / f"data/data/{PACKAGE}/files"
@@ -200,6 +201,11 @@ def test_each_failure_is_the_right_row(app_phone, bundle, mode, asked, failure):
         ("exception", {}, "crashed", f"{PACKAGE} ended with an exception"),
         ("garbage", {}, "no_result", "the app's result is no JSON object: "),
         ("wrong type", {}, "no_result", "the app's result cannot be read: "),
+        ("slower than nothing", {}, "no_result",
+         "the engine told a time or rate that cannot be: decode_tokens_per_s -30.5"),
+        ("no time", {}, "no_result", "the engine told a time or rate that cannot be: init_ms 0"),
+        ("uncounted", {}, "no_result",
+         "the engine ended without telling the number of tokens of decode"),
         ("other request", {}, "no_result", "the app's result is that of the request '0123', "),
         ("no bundle", {}, "missing", "there is no files/bundles/"),
         ("cpu after all", {"delegate": "gpu"}, "not_on_gpu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -60,19 +61,79 @@ def fake_python(folder, body):
     return str(path)
 
 
+def done(**more):
+    """Return a script that leaves a result."""
+    told = {
+        "init_ms": 1.0,
+        "ttft_ms": 1.0,
+        "prefill_tokens": 16,
+        "prefill_tokens_per_s": 5.0,
+        "decode_tokens": 8,
+        "decode_tokens_per_s": 5.0,
+    }
+    return f"echo '{json.dumps({'done': {**told, **more}})}' >\"$3\""
+
+
+def test_a_result_that_is_whole_is_one(phone, bundle, tmp_path):
+    here = phone()
+    with open_board(here, python=fake_python(tmp_path, done())) as runner:
+        runner.prepare(bundle)
+        outcome = runner.run(RunRequest(bundle, Workload(16, 8), timeout_s=20))
+    assert outcome.failure is None
+    assert "way=benchmark" in outcome.flags
+
+
+def test_a_kill_that_the_kernel_counts_is_want_of_memory(phone, bundle, tmp_path):
+    # Each look finds one more.
+    counts = (
+        'n=$(cat "$HOME/n" 2>/dev/null || echo 0); echo $((n + 1)) >"$HOME/n"; echo oom_kill $n'
+    )
+    here = phone({"grep": counts})
+    with open_board(here, python=fake_python(tmp_path, "kill -KILL $$")) as runner:
+        runner.prepare(bundle)
+        outcome = runner.run(RunRequest(bundle, Workload(16, 8), timeout_s=20))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "out_of_memory"
+    assert outcome.failure.message == (
+        "the engine was killed by SIGKILL, and the kernel counts one more process that it killed "
+        "for want of memory"
+    )
+
+
+def test_a_kill_where_the_kernel_counts_none_is_only_that(phone, bundle, tmp_path):
+    here = phone({"grep": "exit 1"})
+    with open_board(here, python=fake_python(tmp_path, "kill -KILL $$")) as runner:
+        runner.prepare(bundle)
+        outcome = runner.run(RunRequest(bundle, Workload(16, 8), timeout_s=20))
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.message) == (
+        "crashed",
+        "the engine was killed by SIGKILL; nothing shows that memory ran out",
+    )
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "message"),
     [
         ("echo hello; kill -SEGV $$", "crashed",
          "the engine was killed by SIGSEGV; the last of its log:\n  hello"),
-        ("kill -KILL $$", "out_of_memory",
-         "the engine was killed by SIGKILL, most likely because the machine ran out of memory"),
+        ("kill -KILL $$", "crashed",
+         "the engine was killed by SIGKILL; not by the kernel for want of memory, which counts no "
+         "such kill"),
         ("echo garbage; exit 0", "no_result", "the engine ended without telling its times"),
         ('echo "{" >"$3"', "no_result", "the engine ended without telling its times"),
         ('echo \'{"done": {"init_ms": "x"}}\' >"$3"', "no_result",
          "the engine ended without telling its times"),
         ('echo \'{"done": {"init_ms": 1, "prefill_tokens": 16}}\' >"$3"', "no_result",
          "the engine ended without telling a rate of prefill and decode"),
+        (done(decode_tokens_per_s=-3.0), "no_result",
+         "the engine told a time or rate that cannot be: decode_tokens_per_s -3.0"),
+        (done(prefill_tokens_per_s=0.0, ttft_ms=0.0), "no_result",
+         "the engine told a time or rate that cannot be: ttft_ms 0.0, prefill_tokens_per_s 0.0"),
+        (done(prefill_tokens=None), "no_result",
+         "the engine ended without telling the number of tokens of prefill"),
+        (done(decode_tokens=7), "wrong_counts",
+         "the engine ran 16 prefill and 7 decode tokens, expected 16 and 8"),
         ('echo \'{"error": "RuntimeError: no"}\' >"$3"; echo "E0000 x.cc:1] it failed"', "refused",
          "the engine failed: it ended with status 1; the last of its log:\n"
          "  E0000 x.cc:1] it failed\n  RuntimeError: no"),

@@ -295,6 +295,29 @@ def test_a_kill_for_memory_needs_a_kill(code):
     )
 
 
+def test_a_kill_of_another_process_is_none_of_ours():
+    found = failure_of("loading", exit_code=137, delegate="cpu", logcat=LOGCAT, pid=471)
+    assert found.kind == "crashed"
+    ours = failure_of("loading", exit_code=137, delegate="cpu", logcat=LOGCAT, pid=4711)
+    assert ours.kind == "out_of_memory"
+    both = LOGCAT.replace("4711", "99") + LOGCAT
+    assert failure_of("", exit_code=137, delegate="cpu", logcat=both, pid=4711) == failure_of(
+        "", exit_code=137, delegate="cpu", logcat=both, pid=99
+    )
+
+
+@pytest.mark.parametrize("code", [137, -9])
+def test_a_kill_alone_is_no_proof_of_want_of_memory(code):
+    found = failure_of("loading", exit_code=code, delegate="cpu")
+    assert (found.kind, found.message, found.hint, found.excerpt) == (
+        "crashed",
+        "the engine was killed by SIGKILL; nothing shows that memory ran out",
+        "run it again; if it stays so, close other apps, or build with a smaller recipe or "
+        "--kv-cache-len",
+        "loading",
+    )
+
+
 def test_a_kernel_that_kills_is_told():
     logcat = "11-23 20:15:16.1 0 0 E kernel: Out of memory: Killed process 4711 (litert_lm_main)"
     found = failure_of("", exit_code=137, delegate="cpu", logcat=logcat)

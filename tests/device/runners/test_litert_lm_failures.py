@@ -33,6 +33,16 @@ def test_other_counts_than_asked_for_do_not_count(run):
     )
 
 
+def test_a_release_that_tells_no_counts_is_said(run):
+    outcome = run(says(samples.OLDEST))
+    assert outcome.failure is None
+    assert outcome.metrics is not None
+    assert (outcome.metrics.prefill_tokens, outcome.metrics.decode_tokens) == (None, None)
+    why = "this release of the engine does not tell how many tokens it ran"
+    assert outcome.missing["prefill_tokens"] == why
+    assert outcome.missing["decode_tokens"] == why
+
+
 def test_a_run_that_computed_nothing_is_no_result(run):
     outcome = run(says(samples.NOTHING))
     assert outcome.failure is not None
@@ -55,8 +65,8 @@ def test_garbage_is_no_result_and_bounded(run):
     [
         (
             "KILL",
-            "out_of_memory",
-            "the engine was killed by SIGKILL, most likely because the machine ran out of memory",
+            "crashed",
+            "the engine was killed by SIGKILL; nothing shows that memory ran out",
         ),
         ("SEGV", "crashed", "the engine was killed by SIGSEGV; the last of its log:\n  loading"),
         ("ABRT", "crashed", "the engine was killed by SIGABRT; the last of its log:\n  loading"),
@@ -121,6 +131,33 @@ def test_an_engine_that_hangs_is_ended(run):
     assert outcome.failure.kind == "timed_out"
     assert outcome.failure.message == "the engine was not done after 2 s and was ended"
     assert outcome.log.startswith("loading\n")
+
+
+def test_an_engine_that_hangs_is_ended_even_if_its_samples_are_left_out(run, monkeypatch):
+    monkeypatch.setattr("edgegen.device.runners.on_device._CSV_BYTES", 100)
+    outcome = run("echo loading; exec sleep 600", timeout_s=2.0)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "timed_out"
+    assert outcome.missing["samples"] == ("the file of samples is not there, or larger than 32 MiB")
+
+
+def test_a_status_of_the_engine_s_own_is_no_timeout(run):
+    outcome = run("echo bye; exit 124")
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.message) == (
+        "refused",
+        "the engine failed: it ended with status 124; the last of its log:\n  bye",
+    )
+
+
+def test_graphs_without_names_must_be_all_of_the_bundle(run):
+    outcome = run(says(samples.GPU_UNNAMED + GOOD_LOG), delegate="gpu")  # which has four
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.message) == (
+        "not_on_gpu",
+        "the GPU was asked for, but the GPU did not take prefill and decode whole: a graph: "
+        "LITERT_CL 796/796; a graph: LITERT_CL 782/782",
+    )
 
 
 def test_a_long_silence_is_no_dead_connection(phone, bundle, tmp_path):

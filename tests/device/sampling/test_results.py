@@ -27,7 +27,7 @@ def test_peaks_of_memory():
         series(
             time_s=[0, 1, 2],
             rss_bytes=[5, 9, 3],
-            hwm_bytes=[5, 11, 11],
+            hwm_bytes=[5, 10, 10],
             rss_anon_bytes=[1, 2, None],
             rss_file_bytes=[4, 7, 0],
             pss_bytes=[None, 8, None],
@@ -35,7 +35,7 @@ def test_peaks_of_memory():
             dmabuf_bytes=[0, 0, 0],
         )
     )
-    assert found == Memory(11, 2, 7, 8, 30, 0)
+    assert found == Memory(10, 2, 7, 8, 30, 0)
 
 
 def test_pss_that_was_read_long_before_the_peak_is_none_of_it():
@@ -47,6 +47,40 @@ def test_pss_that_was_read_long_before_the_peak_is_none_of_it():
     near = series(time_s=[0, 1, 2], rss_bytes=[5, 90, 100], pss_bytes=[4, 60, None])
     assert memory_of(near).peak_pss_bytes == 60
     assert "pss_bytes" not in missing_of(near)
+
+
+def test_parts_of_a_peak_between_two_samples_are_not_known():
+    columns = {
+        "time_s": [0, 1],
+        "rss_bytes": [50, 89],
+        "hwm_bytes": [50, 100],
+        "rss_anon_bytes": [40, 60],
+        "rss_file_bytes": [10, 29],
+        "pss_bytes": [45, 80],
+    }
+    missed = series(**columns)
+    assert memory_of(missed) == Memory(100)
+    assert missing_of(missed) == {
+        "rss_anon_bytes": "memory was highest between two samples",
+        "rss_file_bytes": "memory was highest between two samples",
+        "pss_bytes": "it is read rarely, and was not while memory was highest",
+    }
+    seen = series(**{**columns, "hwm_bytes": [50, 98]})
+    assert memory_of(seen) == Memory(98, 60, 29, 80)
+    assert missing_of(seen) == {}
+    # The process itself may tell of a higher mark than the last sample.
+    assert memory_of(seen, 120) == Memory(120)
+    assert set(missing_of(seen, 120)) == {"rss_anon_bytes", "rss_file_bytes", "pss_bytes"}
+
+
+def test_parts_are_those_of_one_moment():
+    loading = series(
+        time_s=[0, 1],
+        rss_bytes=[95, 100],
+        rss_anon_bytes=[90, 20],
+        rss_file_bytes=[5, 80],
+    )
+    assert memory_of(loading) == Memory(100, 20, 80)
 
 
 def test_without_the_kernels_mark_the_highest_sample_counts():
