@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgegen.bundle.engine_types import DELEGATES
 from edgegen.cli.arguments import non_negative_float, positive_float, positive_int
+from edgegen.cli.baseline import add_baseline_arguments, check_baseline_arguments, judged
 from edgegen.errors import DeviceError, EdgegenError
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ EXAMPLES = """examples:
   edgegen bench model.task -p 128 -n 64 --repeats 10 --out runs/a
   edgegen bench old.task new.task --test pp512 --test tg128@d1024
   edgegen bench model.task --device R5CT10ABCDE --engine-dir litert_lm/ --delegate gpu
+  edgegen bench old.task new.task --repeats 10 --baseline-bundle old.task --fail-if-slower 5%
   edgegen bench --matrix nightly.toml --out runs/b --baseline runs/a --fail-if-slower 5%
 
-exit status: 0; 1 if something could not be measured; 2 for usage; 3 if --fail-if-slower found
-something slower
+exit status: 0; 1 if something could not be measured, or nothing could be compared; 2 for usage; 3
+if --fail-if-slower found something slower, or results lost
 """
-SLOWER = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,27 +93,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sample-interval", type=positive_float, metavar="S", help="between two samples (0.1)")
     add("--matrix", type=Path, metavar="FILE.toml", help="what to measure; arguments go before it")
     add("--out", type=Path, metavar="DIR", help="keep rows, logs and series, and go on with them")
-    add("--baseline", type=Path, metavar="DIR", help="compare with this benchmark")
-    add(
-        "--fail-if-slower",
-        type=_share,
-        metavar="5%",
-        help="exit with status 3 if a rate or time is shown to be worse by more",
-    )
+    add_baseline_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, then print tables or, with --json, everything."""
     from edgegen.device.bench.run import run_matrix
-    from edgegen.report.bench.records import read_run
 
-    if arguments.fail_if_slower is not None and arguments.baseline is None:
-        raise DeviceError(
-            "--fail-if-slower has nothing to compare with", "name it: --baseline FOLDER"
-        )
-    if arguments.baseline is not None:
-        read_run(arguments.baseline)  # an hour of measuring must not end at a missing folder
+    check_baseline_arguments(arguments)
     matrix = _matrix(arguments)
+    _check_baseline(arguments, matrix)
     with _folder(arguments.out) as folder:
         try:
             result = run_matrix(matrix, out=folder)
@@ -126,12 +116,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _tell(result: BenchResult, folder: Path, arguments: argparse.Namespace) -> int:
     from edgegen.report.bench.runs import report_of
 
-    limit = arguments.fail_if_slower or 0.0
     for note in result.notes:
         _note(note)
     if not result.records:
         raise DeviceError("nothing was measured", "see the notes above, and run it again")
-    report = report_of([folder], baseline=arguments.baseline, slower_limit=limit)
+    report = report_of(
+        [folder],
+        baseline=arguments.baseline,
+        baseline_bundle=arguments.baseline_bundle,
+        slower_limit=arguments.fail_if_slower or 0.0,
+        subset=True,  # what was not asked for is not lost
+    )
     if arguments.json:
         _print_json(result, report)
     else:
@@ -140,8 +135,8 @@ def _tell(result: BenchResult, folder: Path, arguments: argparse.Namespace) -> i
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 100
         print(render_terminal(report, terminal=terminal, width=width), end="")
-    if arguments.fail_if_slower is not None and _slower(report, limit):
-        return SLOWER
+    if arguments.fail_if_slower is not None and (status := judged(report)):
+        return status
     measured = {record.cell for record in result.records if _counts(record)}
     return 0 if measured >= set(result.cells) else 1
 
@@ -161,23 +156,47 @@ def _print_json(result: BenchResult, report: Report) -> None:
     print(json.dumps(found, indent=2))
 
 
-def _slower(report: Report, limit: float) -> bool:
-    """Say on stderr what is slower, or cannot be told."""
-    comparison = report.comparison
-    if comparison is None:
+def _check_baseline(arguments: argparse.Namespace, matrix: Matrix) -> None:
+    """Refuse a baseline that is none before anything runs: not after an hour of measuring.
+
+    Raises:
+        EdgegenError: it cannot be read, is this benchmark, or has no such bundle.
+    """
+    from edgegen.report.bench.cells import summaries_of
+    from edgegen.report.bench.records import read_run
+    from edgegen.report.bench.runs import names_bundle, of_bundle
+
+    name: str | None = arguments.baseline_bundle
+    baseline: Path | None = arguments.baseline
+    itself = baseline is not None and _same_folder(baseline, arguments.out)
+    if itself and name is None:
+        raise EdgegenError(
+            f"{baseline} would be compared with itself",
+            "name another benchmark, or one bundle of this one: --baseline-bundle NAME",
+        )
+    if baseline is not None and not itself:
+        before = read_run(baseline)
+        if name is not None:
+            of_bundle(summaries_of(before.records), name)
+    elif name is not None:
+        files = ", ".join(path.name for path in matrix.bundles)
+        if not any(names_bundle(name, path.name, None) for path in matrix.bundles):
+            raise EdgegenError(
+                f"no bundle to measure is called '{name}'", f"name one of them: {files}"
+            )
+        if len(matrix.bundles) < 2:
+            raise EdgegenError(
+                f"nothing is measured beside '{name}'",
+                "name two bundles, which are then measured in turns",
+            )
+
+
+def _same_folder(baseline: Path, out: Path | None) -> bool:
+    from edgegen.report.bench.records import RECORDS_FILE
+
+    if out is None:
         return False
-    for cell in comparison.regressed:
-        names = ", ".join(figure.name for figure in cell.slower) or "it has no result any more"
-        _note(f"{cell.candidate.cell} is slower by more than {limit:.1%}: {names}", "error")
-    for cell in comparison.cells:
-        for figure in cell.undecided:
-            advised = figure.comparison.repeats_advised
-            more = f"; --repeats {advised} for both would" if advised else "; more repeats may"
-            name = f"{figure.name} of {cell.candidate.cell}"
-            _note(f"{name} may or may not be slower by more than {limit:.1%}{more} tell")
-    if not comparison.cells:
-        _note("the two benchmarks have no cell in common, so nothing was compared")
-    return bool(comparison.regressed)
+    return baseline.resolve() in (out.resolve(), out.resolve() / RECORDS_FILE)
 
 
 def _counts(record: object) -> bool:
@@ -241,10 +260,10 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _note(text: str, kind: str = "note") -> None:
+def _note(text: str) -> None:
     from edgegen.report.tables import printable
 
-    print(printable(f"{kind}: {text}"), file=sys.stderr)
+    print(printable(f"note: {text}"), file=sys.stderr)
 
 
 def _mask(text: str) -> int:
@@ -254,12 +273,3 @@ def _mask(text: str) -> int:
     if mask is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no mask of CPUs in hex, such as f0")
     return mask
-
-
-def _share(text: str) -> float:
-    """Parse 5% or 0.05."""
-    number = non_negative_float(text.removesuffix("%"))
-    share = number / 100 if text.endswith("%") else number
-    if share >= 1:
-        raise argparse.ArgumentTypeError(f"{text} is 100 % or more; write 5% or 0.05")
-    return share

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgegen.cli.baseline import add_baseline_arguments, check_baseline_arguments, judged
 from edgegen.errors import EdgegenError
 from edgegen.files import atomic_output, refuse_overwrite
 
@@ -20,11 +21,11 @@ EXAMPLES = """examples:
   edgegen report runs/a
   edgegen report runs/a --html a.html
   edgegen report runs/new --baseline runs/old --fail-if-slower 5%
+  edgegen report runs/ab --baseline-bundle old.task --fail-if-slower 5%
   edgegen report runs/a --markdown - > a.md
 ends with 0, with 1 for errors, with 2 for wrong usage, and with --fail-if-slower with 3 where a
-cell is slower by more than that or has no results any more
+cell is slower by more than that or has lost results, and with 1 where nothing could be compared
 """
-SLOWER = 3
 _STDOUT = "-"
 
 
@@ -32,14 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="a folder that bench wrote")
-    add("--baseline", type=Path, metavar="RUN", help="what to compare with")
-    add(
-        "--fail-if-slower",
-        type=_share,
-        metavar="SHARE",
-        help="end with 3 if a rate or the time to first token is shown to be worse by more than "
-        "this than the baseline's, such as 5%% or 0.05",
-    )
+    add_baseline_arguments(parser)
     for option, what in (
         ("html", "one page that needs nothing else"),
         ("markdown", "Markdown"),
@@ -56,12 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a table, or with --json all of it; write the files that were asked for."""
-    from edgegen.report.bench import report_dict, report_of
+    from edgegen.report.bench import left_out_of_manifest, report_dict, report_of
     from edgegen.report.bench.terminal import render_terminal
 
-    limit: float | None = arguments.fail_if_slower
-    if limit is not None and arguments.baseline is None:
-        raise EdgegenError("--fail-if-slower compares with nothing", "name a --baseline RUN")
+    check_baseline_arguments(arguments)
     if arguments.manifest is not None and arguments.repo is None:
         raise EdgegenError(
             "--manifest does not know where the bundles are published", "add --repo OWNER/NAME"
@@ -75,7 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
     for target, _ in wanted:
         if target != _STDOUT:
             refuse_overwrite(Path(target), force=arguments.force)
-    report = report_of(arguments.runs, baseline=arguments.baseline, slower_limit=limit or 0.0)
+    report = report_of(
+        arguments.runs,
+        baseline=arguments.baseline,
+        baseline_bundle=arguments.baseline_bundle,
+        slower_limit=arguments.fail_if_slower or 0.0,
+    )
     for target, render in wanted:
         _write(target, render(report), force=arguments.force)
     if arguments.json:
@@ -84,7 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 160
         print(render_terminal(report, terminal=terminal, width=width), end="")
-    return 0 if limit is None else _judged(report, limit)
+    if arguments.manifest is not None:
+        for line in left_out_of_manifest(report):
+            print(f"note: {line}", file=sys.stderr)
+    return 0 if arguments.fail_if_slower is None else judged(report)
 
 
 def _wanted(arguments: argparse.Namespace) -> list[tuple[str, Callable[[Report], str]]]:
@@ -111,38 +111,3 @@ def _write(target: str, text: str, *, force: bool) -> None:
     with atomic_output(Path(target), force=force) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"wrote {target}", file=sys.stderr)
-
-
-def _judged(report: Report, limit: float) -> int:
-    """Say on stderr which cells are slower, and return the status for that.
-
-    Raises:
-        EdgegenError: nothing could be compared, which must not pass as nothing being slower.
-    """
-    from edgegen.report.bench.rows import advice, judgement
-
-    comparison = report.comparison
-    assert comparison is not None
-    if not any(cell.figures or cell.lost for cell in comparison.cells):
-        raise EdgegenError(
-            "no cell of the baseline could be compared with one of this benchmark",
-            "device, runner, delegate, workload and settings must be the same, with 2 results of "
-            "each at least",
-        )
-    for cell in comparison.cells:
-        for line in judgement(cell, limit):
-            print(line, file=sys.stderr)
-        if not cell.slower and cell.undecided and (advised := advice(cell)) is not None:
-            print(f"note: {advised}", file=sys.stderr)
-    return SLOWER if comparison.regressed else 0
-
-
-def _share(text: str) -> float:
-    """Parse `5%` or `0.05`."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share, expected 5% or 0.05") from None
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is out of range, expected 0% to below 100%")
-    return value

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgegen.cli import main
-from tests.report.bench.examples import record, runs, write_run
+from edgegen.report.bench import read_records
+from tests.report.bench.examples import BUNDLE, record, runs, write_run
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_json_and_stdout(
     fast, slow = map(str, fast_and_slow)
     assert main(["report", slow, "--baseline", fast, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert len(told["cells"]) == len(told["comparison"]["cells"]) == 8
+    assert len(told["cells"]) == len(told["comparison"][0]["cells"]) == 8
     assert main(["report", fast, "--markdown", "-"]) == 0
     assert capsys.readouterr().out.startswith("# Benchmark\n")
 
@@ -56,11 +58,58 @@ def test_what_is_slower_ends_with_3_and_what_is_not_with_0(
     assert "slower: " not in capsys.readouterr().err
 
 
-def test_the_same_benchmark_is_not_slower(
-    fast_and_slow: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+def test_the_same_runs_are_not_slower(
+    fast_and_slow: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fast = str(fast_and_slow[0])
-    assert main(["report", fast, "--baseline", fast, "--fail-if-slower", "5%"]) == 0
+    fast = fast_and_slow[0]
+    copy = shutil.copytree(fast, tmp_path / "copy")
+    assert main(["report", str(fast), "--baseline", str(copy), "--fail-if-slower", "5%"]) == 0
+
+
+def test_lost_results_end_with_3(
+    fast_and_slow: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = fast_and_slow[0]
+    rows = [(row, "") for row in read_records(fast) if row.delegate == "cpu"]
+    cpu = write_run(tmp_path / "cpu", [(replace(row, series=None), csv) for row, csv in rows])
+    words = ["report", str(cpu), "--baseline", str(fast), "--fail-if-slower", "5%"]
+
+    assert main(words) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines if "only in the baseline" in line] == [
+        "lost"
+    ] * 4
+
+
+def test_a_bundle_is_compared_with_another_of_its_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = replace(BUNDLE, name="new.litertlm", sha256="77" * 32)
+    rows = runs(seed=3, failures=False) + runs(seed=4, speed=0.5, bundle=new, failures=False)
+    ab = str(write_run(tmp_path / "ab", rows))
+
+    assert main(["report", ab, "--baseline-bundle", BUNDLE.name, "--fail-if-slower", "5%"]) == 3
+    said = capsys.readouterr()
+    assert f"beside {BUNDLE.name}:" in said.out
+    assert "slower: new.litertlm, pp512+tg128, CPU, 4 threads on " in said.err
+    words = ["report", ab, "--baseline-bundle", "new.litertlm", "--fail-if-slower", "5%"]
+    assert main(words) == 0
+
+
+def test_what_a_manifest_leaves_out_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = replace(record().engine, gpu_adapter="SwiftShader")
+    rows = [record(), record(engine=engine, delegate="gpu", cell="x")]
+    folder = write_run(tmp_path / "a", [(row, "") for row in rows])
+    assert main(["report", str(folder), "--manifest", "-", "--repo", "a/b"]) == 0
+    said = capsys.readouterr()
+
+    assert json.loads(said.out)["variants"][0]["backends"] == ["cpu"]
+    assert said.err == (
+        "note: qwen3-0.6b-int8.litertlm, pp512+tg128, GPU, 4 threads on Google Pixel 8a is left "
+        "out of the manifest: this GPU is emulated in software\n"
+    )
 
 
 def errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -78,7 +127,12 @@ def test_what_cannot_be_done_is_told(
     taken.touch()
 
     assert errors([fast, "--fail-if-slower", "5%"], capsys) == (
-        "error: --fail-if-slower compares with nothing\nhint: name a --baseline RUN\n"
+        "error: --fail-if-slower compares with nothing\n"
+        "hint: name a --baseline RUN, or a --baseline-bundle NAME of the same benchmark\n"
+    )
+    assert errors([fast, "--baseline", fast], capsys) == (
+        f"error: {fast} would be compared with itself\n"
+        "hint: name another benchmark, or one bundle of this one: --baseline-bundle NAME\n"
     )
     assert errors([fast, "--manifest", "x"], capsys) == (
         "error: --manifest does not know where the bundles are published\n"

@@ -7,7 +7,11 @@ from edgegen.report.bench.comparing import ComparedCell, RunComparison, compare_
 from edgegen.report.bench.csv_tables import render_cells_csv, render_csv
 from edgegen.report.bench.html import render_html
 from edgegen.report.bench.jsonl import render_jsonl, report_dict
-from edgegen.report.bench.litertlm_manifest import render_litertlm_manifest
+from edgegen.report.bench.judging import Finding, Judgement, judgement_of
+from edgegen.report.bench.litertlm_manifest import (
+    left_out_of_manifest,
+    render_litertlm_manifest,
+)
 from edgegen.report.bench.llama_bench import render_llama_bench
 from edgegen.report.bench.markdown import render_markdown
 from edgegen.report.bench.records import BenchmarkRun, RecordsError, read_records, read_run
@@ -20,11 +24,15 @@ __all__ = [
     "CellSummary",
     "ComparedCell",
     "FailedRun",
+    "Finding",
+    "Judgement",
     "RecordsError",
     "Report",
     "Roofline",
     "RunComparison",
     "compare_cells",
+    "judgement_of",
+    "left_out_of_manifest",
     "read_records",
     "read_run",
     "render_cells_csv",

@@ -54,6 +54,8 @@ class CellSummary:
         delegations: Who computed what.
         missing: Sources that could not be read, each with its reason.
         notes: What a reader must know before believing the numbers.
+        rows: How many rows it has, of all phases.
+        apart: What its title says besides, where another would be called the same.
     """
 
     run: str
@@ -70,6 +72,8 @@ class CellSummary:
     delegations: tuple[DelegationFacts, ...]
     missing: Mapping[str, str]
     notes: tuple[str, ...]
+    rows: int
+    apart: str = ""
 
 
 def summaries_of(records: Iterable[Record], *, run: str = "") -> list[CellSummary]:
@@ -122,6 +126,7 @@ def _summary(run: str, records: Sequence[Record]) -> CellSummary:
         delegations=example.delegations,
         missing={source: why for r in records for source, why in r.missing.items()},
         notes=tuple(_notes(records, kept, roofline, drifting)),
+        rows=len(records),
     )
 
 
@@ -135,11 +140,13 @@ def timed_values(cell: CellSummary, name: str) -> tuple[list[float], list[float]
 
 
 def _timed(figure: Figure, kept: Iterable[Record]) -> tuple[list[float], list[float]]:
-    told = sorted(
+    told = [
         (started_at(r).timestamp(), float(value))
         for r in kept
         if (value := figure.of(r)) is not None
-    )
+    ]
+    # By time alone: rows of one second stay in the order in which they were written.
+    told.sort(key=lambda pair: pair[0])
     return [value for _, value in told], [started for started, _ in told]
 
 
@@ -198,7 +205,10 @@ def _notes(
     ):
         yield "the battery was being charged, so energy is not what the run took"
     if roofline is not None and roofline.share is not None and roofline.share > 1:
-        yield "decode reads faster than memory copies: part of the weights came from a cache"
+        yield (
+            "decode reads faster than the copy benchmark: it is a lower bound, or weights came "
+            "from a cache"
+        )
 
 
 def failure_counts(cells: Iterable[CellSummary]) -> dict[str, int]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgegen.device.bench.method import TRANSIENT
 from edgegen.report.bench.cells import CellSummary, timed_values
 from edgegen.report.bench.figures import COMPARED, FIGURES, SPEEDS
 from edgegen.report.bench.wording import device_identity, device_name, short
 from edgegen.report.statistics import Comparison, compare, interleaved_pairs
 
-_LEAST_RUNS = 2  # of each side: one run says nothing of its noise
+LEAST_RUNS = 2  # of each side: one run says nothing of its noise
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,6 @@ class ComparedCell:
         differs: What is not the same in both, besides the numbers: bundle, engine, system.
         figures: What was compared; empty where one side has no results.
         interleaved: Whether the runs of both took turns, and were compared in pairs.
-        lost: Whether the baseline has results and the candidate failures alone.
     """
 
     baseline: CellSummary
@@ -44,7 +45,35 @@ class ComparedCell:
     differs: tuple[str, ...]
     figures: tuple[ComparedFigure, ...]
     interleaved: bool
-    lost: bool
+
+    @property
+    def lost(self) -> bool:
+        """Whether the baseline has results and the candidate none."""
+        return bool(self.baseline.kept) and not self.candidate.kept
+
+    @property
+    def speeds_lost(self) -> tuple[str, ...]:
+        """Names of speeds that the baseline's runs could be compared by, and the candidate's not.
+
+        Too few of them tell it, or one of them is 0.
+        """
+        compared = {each.name for each in self.figures}
+        return tuple(
+            name
+            for name in SPEEDS
+            if name not in compared
+            and len(before := self.baseline.values.get(name, ())) >= LEAST_RUNS
+            and min(before) > 0
+        )
+
+    @property
+    def failures_more(self) -> bool:
+        """Whether more runs failed than the baseline's share of failures lets expect.
+
+        Failures that say nothing of the cell, such as an unplugged device, do not count.
+        """
+        (failed, rows), (failed_before, rows_before) = map(_failed, (self.candidate, self.baseline))
+        return failed > math.ceil(failed_before * rows / max(rows_before, 1))
 
     @property
     def slower(self) -> tuple[ComparedFigure, ...]:
@@ -67,24 +96,26 @@ class ComparedCell:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """All that two benchmarks have in common.
+    """All that two benchmarks, or two bundles of one, have in common.
 
     Attributes:
-        baseline: Name of the benchmark before.
+        baseline: Name of what is compared with.
+        candidate: Name of what is judged.
+        slower_limit: A loss up to this share is not called slower.
         cells: Cells in both.
         only_baseline: Cells that nothing stands beside.
-        only_candidate: The same, of the new benchmark.
+        only_candidate: The same, of what is judged.
+        subset: Whether the candidate was asked for some of the baseline's cells only, so that the
+            absence of others is no loss.
     """
 
     baseline: str
+    candidate: str
+    slower_limit: float
     cells: tuple[ComparedCell, ...]
     only_baseline: tuple[CellSummary, ...]
     only_candidate: tuple[CellSummary, ...]
-
-    @property
-    def regressed(self) -> tuple[ComparedCell, ...]:
-        """Cells that are slower, or that have no results any more."""
-        return tuple(cell for cell in self.cells if cell.lost or cell.slower)
+    subset: bool = False
 
 
 def compare_cells(
@@ -92,6 +123,8 @@ def compare_cells(
     candidates: Sequence[CellSummary],
     *,
     slower_limit: float = 0.0,
+    names: tuple[str, str] = ("", ""),
+    subset: bool = False,
 ) -> RunComparison:
     """Put the cells of two benchmarks beside each other and compare their figures.
 
@@ -103,6 +136,8 @@ def compare_cells(
         baseline: Cells before.
         candidates: Cells now.
         slower_limit: A loss up to this share is not called slower, such as 0.05.
+        names: What both are called.
+        subset: Whether the candidates were asked for some of the baseline's cells only.
     """
     left = list(baseline)
     pairs: list[tuple[CellSummary, CellSummary]] = []
@@ -122,11 +157,20 @@ def compare_cells(
     order = {id(candidate): place for place, candidate in enumerate(candidates)}
     pairs.sort(key=lambda pair: order[id(pair[1])])
     return RunComparison(
-        baseline=baseline[0].run if baseline else "",
+        baseline=names[0],
+        candidate=names[1],
+        slower_limit=slower_limit,
+        subset=subset,
         cells=tuple(_compared(*pair, slower_limit) for pair in pairs),
         only_baseline=tuple(left),
         only_candidate=tuple(alone),
     )
+
+
+def _failed(cell: CellSummary) -> tuple[int, int]:
+    """Return how many runs failed, and of how many, without those that say nothing of the cell."""
+    passing = sum(run.failure.kind in TRANSIENT for run in cell.failures)
+    return len(cell.failures) - passing, cell.rows - passing
 
 
 def _key(cell: CellSummary, by_name: bool) -> tuple[object, ...]:
@@ -151,7 +195,7 @@ def _compared(baseline: CellSummary, candidate: CellSummary, limit: float) -> Co
     for name in COMPARED:
         (before, before_s), (now, now_s) = (timed_values(c, name) for c in (baseline, candidate))
         # A ratio wants values above 0, which a peak or an energy of nothing is not.
-        if min(len(before), len(now)) < _LEAST_RUNS or min(*before, *now) <= 0:
+        if min(len(before), len(now)) < LEAST_RUNS or min(*before, *now) <= 0:
             continue
         pairs = interleaved_pairs(before_s, now_s)
         interleaved = interleaved or pairs is not None
@@ -169,7 +213,6 @@ def _compared(baseline: CellSummary, candidate: CellSummary, limit: float) -> Co
         differs=tuple(_differences(baseline, candidate)),
         figures=tuple(figures),
         interleaved=interleaved,
-        lost=bool(baseline.kept) and not candidate.kept and bool(candidate.failures),
     )
 
 

@@ -13,9 +13,10 @@ from edgegen.report.bench.cells import CellSummary
 from edgegen.report.bench.figures import FIGURES
 from edgegen.report.bench.runs import Report
 from edgegen.report.bench.wording import device_name
+from edgegen.report.tables import printable
 
-# Spreadsheets compute what begins so.
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets compute what begins so, some of them also where the signs are full-width.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _STATISTICS = ("n", "median", "mean", "stddev", "minimum", "maximum", "low", "high")
 
 
@@ -106,13 +107,20 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _words(row: Mapping[str, Any]) -> Iterable[str]:
-    """Yield values as words; text that a spreadsheet would compute gets a quote before it."""
+    """Yield values as words."""
     for value in row.values():
         if value is None:
             yield ""
         elif isinstance(value, bool):
             yield "true" if value else "false"
         elif isinstance(value, str):
-            yield f"'{value}" if value.startswith(_FORMULAS) else value
+            yield _text(value)
         else:
             yield str(value)
+
+
+def _text(value: str) -> str:
+    """Return a text on one line without control characters, that no spreadsheet computes."""
+    told = printable(" ".join(value.split()))
+    # Behind what cannot be seen a sign may still be the first that counts.
+    return f"'{told}" if told.lstrip("\ufffd ").startswith(_FORMULAS) else told

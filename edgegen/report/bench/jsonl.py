@@ -11,6 +11,7 @@ import msgspec
 from edgegen.device.bench.record import SCHEMA
 from edgegen.report.bench.cells import CellSummary
 from edgegen.report.bench.comparing import ComparedCell, RunComparison
+from edgegen.report.bench.judging import judgement_of, losses
 from edgegen.report.bench.runs import Report
 
 
@@ -28,7 +29,8 @@ def report_dict(report: Report) -> dict[str, Any]:
             for run in report.runs
         ],
         "cells": [cell_dict(cell) for cell in report.cells],
-        "comparison": report.comparison and _comparison(report.comparison),
+        "comparison": [_comparison(each) for each in report.comparisons] or None,
+        "notes": list(report.notes),
     }
 
 
@@ -72,8 +74,14 @@ def cell_dict(cell: CellSummary) -> dict[str, Any]:
 
 
 def _comparison(comparison: RunComparison) -> dict[str, Any]:
+    judged = judgement_of(comparison)
     return {
         "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "slower_limit": comparison.slower_limit,
+        "comparable": judged.comparable,
+        "regressed": judged.regressed,
+        "findings": [asdict(finding) for finding in judged.findings],
         "cells": [_compared(cell) for cell in comparison.cells],
         "only_baseline": [cell.cell for cell in comparison.only_baseline],
         "only_candidate": [cell.cell for cell in comparison.only_candidate],
@@ -86,7 +94,7 @@ def _compared(cell: ComparedCell) -> dict[str, Any]:
         "candidate": cell.candidate.cell,
         "differs": list(cell.differs),
         "interleaved": cell.interleaved,
-        "lost": cell.lost,
+        "lost": list(losses(cell)),
         "slower": [each.name for each in cell.slower],
         "undecided": [each.name for each in cell.undecided],
         "figures": {each.name: asdict(each.comparison) for each in cell.figures},

@@ -17,7 +17,8 @@ from edgegen import __version__
 from edgegen.report.bench.cells import CellSummary
 from edgegen.report.bench.records import RecordsError, started_at
 from edgegen.report.bench.runs import Report
-from edgegen.report.bench.wording import device_name, short
+from edgegen.report.bench.titles import title
+from edgegen.report.bench.wording import device_name, emulated, short
 
 _VERSION = "0.1.2"
 _SUFFIX = ".litertlm"
@@ -41,10 +42,16 @@ def render_litertlm_manifest(
     if not _REPO.fullmatch(repo):
         raise RecordsError(f"'{short(repo)}' is no name of a repository", "write it as owner/name")
     files: dict[tuple[str, str], list[CellSummary]] = {}
-    for cell in report.cells:
-        if cell.example.bundle.name.endswith(_SUFFIX) and cell.kept:
+    known = [cell for cell in report.cells if _fits(cell)]
+    for cell in known:
+        if not emulated(cell.example):
             bundle = cell.example.bundle
             files.setdefault((bundle.name, bundle.sha256), []).append(cell)
+    if known and not files:
+        raise RecordsError(
+            f"all results of {_SUFFIX} files are of GPUs that are emulated in software",
+            "measure on a device, or with --delegate cpu",
+        )
     if not files:
         raise RecordsError(
             f"no {_SUFFIX} file has results, and the manifest is about such files",
@@ -60,6 +67,19 @@ def render_litertlm_manifest(
         "variants": [_variant(cells) for cells in files.values()],
     }
     return json.dumps(manifest, indent=2) + "\n"
+
+
+def left_out_of_manifest(report: Report) -> tuple[str, ...]:
+    """Return what a manifest leaves out though it has results, a line each."""
+    return tuple(
+        f"{title(cell)} is left out of the manifest: this GPU is emulated in software"
+        for cell in report.cells
+        if _fits(cell) and emulated(cell.example)
+    )
+
+
+def _fits(cell: CellSummary) -> bool:
+    return cell.example.bundle.name.endswith(_SUFFIX) and bool(cell.kept)
 
 
 def _variant(cells: Sequence[CellSummary]) -> dict[str, Any]:
@@ -101,6 +121,8 @@ def _measured(cell: CellSummary) -> dict[str, Any]:
         row["peak_memory_mb"] = round(peak.maximum / _MB, 1)
     if record.depth:
         row["source"] += f"; behind a context of {record.depth} tokens"
+    # Throttled, capped, padded: rates without that are taken for what they are not.
+    row["source"] += "".join(f"; {short(note, 300)}" for note in cell.notes)
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -2,8 +2,8 @@
 
 llama-bench measures prompt processing and generation apart, so a test of both becomes two rows:
 `pp512`, and `tg128` at a depth of 512. Its compare script puts rows together by equality, which
-null never has; so what LiteRT-LM has no counterpart for holds what llama-bench writes where an
-option is not used.
+null never has; so what LiteRT-LM has no counterpart for holds a fixed value, the same in all rows.
+It says nothing of the run, and need not be what llama-bench itself would write.
 """
 
 from __future__ import annotations

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from edgegen.report.bench.comparing import LEAST_RUNS, RunComparison
+from edgegen.report.bench.judging import losses
 from edgegen.report.bench.rows import (
     COMPARED_COLUMNS,
     FIGURE_COLUMNS,
-    LIMIT_COLUMNS,
+    MEMORY_COLUMNS,
+    MEMORY_HEADING,
     advice,
     compared_rows,
+    copy_methods,
     figure_rows,
-    limit_row,
-    title,
+    memory_row,
+    tests_used,
 )
 from edgegen.report.bench.runs import Report
+from edgegen.report.bench.titles import heading, title
 from edgegen.report.bench.wording import device_facts, device_identity, engine_name, excerpt, short
 
 # What would be markup in the running text, HTML included.
-_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~&"})
+_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~&$"})
+_LINKS = re.compile(r"@|#|:(?=//)|www(?=\.)", re.IGNORECASE)
 
 
 def render_markdown(report: Report) -> str:
@@ -29,33 +36,10 @@ def render_markdown(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield "# Benchmark"
     yield ""
-    if report.comparison is not None:
-        yield f"## Beside {plain(report.comparison.baseline)}"
+    for comparison in report.comparisons:
+        yield f"## Beside {plain(heading(comparison, several=len(report.comparisons) > 1))}"
         yield ""
-        for compared in report.comparison.cells:
-            yield f"### {plain(title(compared.candidate))}"
-            yield ""
-            if compared.differs:
-                yield f"Differs: {plain('; '.join(compared.differs))}."
-                yield ""
-            if compared.lost:
-                yield "Failed each time; the baseline did not."
-            elif not compared.figures:
-                yield "Too few results to compare: 2 of each at least."
-            else:
-                yield from _table(COMPARED_COLUMNS, compared_rows(compared))
-                yield ""
-                yield f"Test: {plain(compared.figures[0].comparison.test)}."
-                if (advised := advice(compared)) is not None:
-                    yield f"Undecided: {plain(advised)}."
-            yield ""
-        for side, cells in (
-            ("the baseline", report.comparison.only_baseline),
-            ("this benchmark", report.comparison.only_candidate),
-        ):
-            yield from (f"- only in {side}: {plain(title(cell))}" for cell in cells)
-            if cells:
-                yield ""
+        yield from _comparison(comparison)
     yield "## Results"
     yield ""
     for cell in report.cells:
@@ -72,16 +56,46 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"- {plain(short(note, 300))}" for note in notes)
         if notes:
             yield ""
-    limits = [row for cell in report.cells if (row := limit_row(cell)) is not None]
-    if limits:
-        yield "## What decode reads, beside what memory copies"
+    memory = [row for cell in report.cells if (row := memory_row(cell)) is not None]
+    if memory:
+        yield f"## {MEMORY_HEADING[0].upper()}{MEMORY_HEADING[1:]}"
         yield ""
-        yield "The copy rate counts bytes read plus bytes written."
+        yield from _table(MEMORY_COLUMNS, memory)
         yield ""
-        yield from _table(LIMIT_COLUMNS, limits)
+        yield from (f"- copy rate of {plain(told)}" for told in copy_methods(report.cells))
         yield ""
     yield from _failures(report)
     yield from _devices(report)
+    yield from (f"\n{plain(note)}" for note in report.notes)
+
+
+def _comparison(comparison: RunComparison) -> Iterator[str]:
+    for compared in comparison.cells:
+        yield f"### {plain(title(compared.candidate))}"
+        yield ""
+        if compared.differs:
+            yield f"Differs: {plain('; '.join(compared.differs))}."
+            yield ""
+        lost = list(losses(compared))
+        if lost:
+            yield from (f"- **lost**: {plain(told)}" for told in lost)
+            yield ""
+        if compared.figures:
+            yield from _table(COMPARED_COLUMNS, compared_rows(compared))
+            yield ""
+            yield f"Test: {plain('; '.join(tests_used(compared.figures)))}."
+            if (advised := advice(compared)) is not None:
+                yield f"Undecided: {plain(advised)}."
+        elif not lost:
+            yield f"Too few results to compare: {LEAST_RUNS} of each at least."
+        yield ""
+    for side, cells in (
+        ("the baseline", comparison.only_baseline),
+        ("this benchmark", comparison.only_candidate),
+    ):
+        yield from (f"- only in {side}: {plain(title(cell))}" for cell in cells)
+        if cells:
+            yield ""
 
 
 def _failures(report: Report) -> Iterator[str]:
@@ -141,5 +155,9 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 
 def plain(text: str) -> str:
-    """Return text that Markdown shows as it is."""
-    return text.translate(_MARKUP)
+    """Return text that Markdown shows as it is.
+
+    GitHub makes links and mentions of plain text after all escapes are gone; a comment, which
+    nobody sees, takes their beginning apart.
+    """
+    return _LINKS.sub(lambda found: f"{found[0]}<!-- -->", text.translate(_MARKUP))

@@ -25,26 +25,39 @@ def charts_of(cell: CellSummary, folder: Path) -> tuple[str, list[TimeChart]]:
         return "no run with a result", []
     if record.series is None:
         return "no samples over time were taken", []
-    path = (folder / record.series).resolve()
-    # A row may come from anywhere; no file outside its benchmark is read for it.
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    try:
+        text = _samples(record.series, folder)
+    except (OSError, ValueError, RuntimeError):  # a row's path may be anything, loops included
+        return "the samples over time cannot be read", []
+    if text is None:
         return "the samples over time are not in the benchmark's folder", []
-    if path.stat().st_size > _MAX_BYTES:
+    if len(text) > _MAX_BYTES:
         return f"the samples over time are more than {_MAX_BYTES} bytes", []
-    series = read_series(path.read_text(encoding="utf-8", errors="replace"))
+    series = read_series(text.decode("utf-8", "replace"))
     charts = [chart for chart in _charts(series) if chart is not None]
     if not charts:
         return "the samples over time hold nothing to draw", []
     return f"run {record.index}, the one nearest the median of {len(cell.kept)}", charts
 
 
+def _samples(name: str, folder: Path) -> bytes | None:
+    """Return the beginning of a file, `None` if it is no file inside the folder.
+
+    A row may come from anywhere; nothing outside its benchmark is read for it.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
+
+
 def _charts(series: Series) -> Iterator[TimeChart | None]:
     parts = {"own memory": "rss_anon_bytes", "mapped files": "rss_file_bytes"}
     split = {label: _points(series, name, MIB) for label, name in parts.items()}
-    if all(split.values()):
-        yield time_chart("Resident memory, MiB", split, stacked=True)
-    else:
-        yield time_chart("Resident memory, MiB", {"RSS": _points(series, "rss_bytes", MIB)})
+    whole = {"RSS": _points(series, "rss_bytes", MIB)}
+    memory = "Resident memory, MiB"
+    yield time_chart(memory, split, stacked=True) or time_chart(memory, whole)
     more = {"GPU": "gpu_bytes", "dma-buf": "dmabuf_bytes", "PSS": "pss_bytes"}
     yield time_chart(
         "GPU and shared memory, MiB",
@@ -53,8 +66,9 @@ def _charts(series: Series) -> Iterator[TimeChart | None]:
     zones = sorted(
         series.group("celsius"), key=lambda name: -max(series.values(name), default=-1e9)
     )
+    hottest = f", the hottest {_MOST_ZONES} of {len(zones)} zones"
     yield time_chart(
-        "Temperature, °C",
+        "Temperature, °C" + hottest * (len(zones) > _MOST_ZONES),
         {_tail(name): _points(series, name) for name in zones[:_MOST_ZONES]},
         from_zero=False,
     )

@@ -12,16 +12,44 @@ import msgspec
 
 from edgegen.device.bench.record import SCHEMA, Record
 from edgegen.errors import EdgegenError
+from edgegen.report.tables import printable
 
 RECORDS_FILE = "records.jsonl"
 MAX_LINE_BYTES = 4 * 1024**2
 MAX_RECORDS = 100_000
+MAX_BYTES = 1024**3
 _LARGEST = 2**63  # no count or size comes near, and every format can hold it
 _FAMILY = SCHEMA.rpartition("/")[0]
 # Rates are divided by, so a rate of nothing is no result; times and sizes may be 0.
 _ABOVE_ZERO = ("prefill_tokens_per_s", "decode_tokens_per_s", "memory_bytes_per_s")
-_MEASURED = {
-    "metrics": ("init_ms", "ttft_ms", "prefill_tokens_per_s", "decode_tokens_per_s"),
+_SMALLEST = 1e-9  # but 0: no clock, meter or rate tells less, and ratios stay within a float
+_PARTS: dict[str, tuple[str, ...]] = {
+    "": (
+        "index",
+        "wall_s",
+        "prefill_tokens",
+        "decode_tokens",
+        "depth",
+        "prefill_padded_tokens",
+        "threads",
+        "cpu_mask",
+        "memory_bytes_per_s",
+    ),
+    "bundle": (
+        "size_bytes",
+        "weight_bytes",
+        "weight_bytes_per_decode",
+        "kv_bytes_per_token",
+        "kv_cache_len",
+    ),
+    "metrics": (
+        "init_ms",
+        "ttft_ms",
+        "prefill_tokens",
+        "prefill_tokens_per_s",
+        "decode_tokens",
+        "decode_tokens_per_s",
+    ),
     "memory": (
         "peak_rss_bytes",
         "peak_rss_anon_bytes",
@@ -32,7 +60,6 @@ _MEASURED = {
     ),
     "energy": ("joules", "joules_per_token"),
 }
-_COUNTS = ("index", "wall_s", "prefill_tokens", "decode_tokens", "depth", "memory_bytes_per_s")
 
 
 class RecordsError(EdgegenError):
@@ -44,16 +71,22 @@ class BenchmarkRun:
     """The records of one benchmark.
 
     Attributes:
-        name: What reports call it: its folder's name.
-        folder: Where logs and series lie.
+        name: What reports call it: the name of its folder, or of a file that is not called
+            `records.jsonl`.
+        file: Where the rows lie.
         records: All rows, in the order in which they were written.
         notes: What was left out while reading, and why.
     """
 
     name: str
-    folder: Path
+    file: Path
     records: tuple[Record, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where logs and series lie."""
+        return self.file.parent
 
 
 def read_records(path: Path) -> list[Record]:
@@ -93,24 +126,28 @@ def read_run(path: Path) -> BenchmarkRun:
         raise RecordsError(
             f"{file} holds no finished run", "measure first: edgegen bench ... --out FOLDER"
         )
-    folder = file.resolve().parent
-    return BenchmarkRun(folder.name or str(folder), folder, tuple(records), tuple(notes))
+    file = file.resolve()
+    name = file.parent.name if file.name == RECORDS_FILE else file.stem
+    told = tuple(printable(note) for note in notes)
+    return BenchmarkRun(printable(name) or str(file.parent), file, tuple(records), told)
 
 
 def _lines(file: Path, lines: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not blank, with their numbers."""
-    number = 0
+    number = total = 0
     while line := lines.readline(MAX_LINE_BYTES + 1):
         number += 1
+        total += len(line)
         if len(line) > MAX_LINE_BYTES:
             raise RecordsError(
                 f"line {number} of {file} is longer than {MAX_LINE_BYTES} bytes",
                 "it is no records.jsonl of edgegen's, or it was damaged",
             )
-        if number > MAX_RECORDS:
-            raise RecordsError(
-                f"{file} has more than {MAX_RECORDS} lines", "split it into several files"
-            )
+        for found, most, unit in ((number, MAX_RECORDS, "lines"), (total, MAX_BYTES, "bytes")):
+            if found > most:
+                raise RecordsError(
+                    f"{file} has more than {most} {unit}", "split it into several files"
+                )
         if line.strip():
             yield number, line
 
@@ -161,14 +198,26 @@ def _wrong(record: Record) -> Iterator[str]:
         yield f"started_at is '{_short(record.started_at)}', expected a time in ISO 8601"
     if (record.metrics is None) == (record.failure is None):
         yield "expected either metrics or a failure"
-    values = {name: getattr(record, name) for name in _COUNTS}
-    for part, names in _MEASURED.items():
-        if (measured := getattr(record, part)) is not None:
-            values |= {f"{part}.{name}": getattr(measured, name) for name in names}
-    for name, value in values.items():
-        positive = name.rpartition(".")[2] in _ABOVE_ZERO
-        if value is not None and (value < 0 or (positive and value == 0)):
-            yield f"{name} is {value:g}, expected {'above 0' if positive else '0 or more'}"
+    for name in ("log", "series"):
+        if "\0" in (getattr(record, name) or ""):
+            yield f"{name} holds a NUL, which no path does"
+    for name, value in _quantities(record):
+        least = "above 0" if name.rpartition(".")[2] in _ABOVE_ZERO else "0 or more"
+        if value < 0 or (value == 0 and least == "above 0"):
+            yield f"{name} is {value:g}, expected {least}"
+        if 0 < value < _SMALLEST:
+            yield f"{name} is {value:g}, expected at least {_SMALLEST:g}"
+
+
+def _quantities(record: Record) -> Iterator[tuple[str, float]]:
+    """Yield all that cannot be below 0, with its name."""
+    for part, names in _PARTS.items():
+        holder = getattr(record, part) if part else record
+        for name in names if holder is not None else ():
+            if (value := getattr(holder, name)) is not None:
+                yield (f"{part}.{name}" if part else name), value
+    for length in record.bundle.prefill_lens:
+        yield "bundle.prefill_lens", length
 
 
 def _numbers(value: Any) -> Iterator[float]:

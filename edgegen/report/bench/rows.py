@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edgegen.report.bench.cells import CellSummary
 from edgegen.report.bench.comparing import ComparedCell, ComparedFigure
 from edgegen.report.bench.figures import COLD_INIT, FIGURES, Figure
-from edgegen.report.bench.wording import device_name, rate_of_bytes, settings, short
-from edgegen.report.statistics import Summary
+from edgegen.report.bench.titles import title
+from edgegen.report.bench.wording import device_name, rate_of_bytes, short
+from edgegen.report.statistics import MAX_REPEATS, Summary
 
 FIGURE_COLUMNS = ("", ">median", ">95 % interval", ">stddev", ">min", ">max", ">n", "unit")
 COMPARED_COLUMNS = ("", ">before", ">now", ">ratio", ">99 % interval", ">p", "verdict")
-LIMIT_COLUMNS = (
+MEMORY_COLUMNS = (
     "cell",
     ">read for each token",
     ">rate",
     ">copy rate",
+    "which counts",
     ">share",
-    ">limit, tokens/s",
+    ">at the copy rate, tokens/s",
 )
-
-
-def title(cell: CellSummary) -> str:
-    """Return what a cell is, on one line."""
-    record = cell.example
-    where = f"{settings(record)} on {device_name(record.device)}"
-    return f"{short(record.bundle.name, 60)}, {short(record.workload, 40)}, {where}"
+MEMORY_HEADING = "what decode reads, beside what copying memory reached"
 
 
 def figure_rows(cell: CellSummary) -> Iterator[tuple[str, ...]]:
@@ -99,44 +95,50 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def limit_row(cell: CellSummary) -> tuple[str, ...] | None:
-    """Return how far a cell's decode is from what memory allows, `None` where not known."""
+def memory_row(cell: CellSummary) -> tuple[str, ...] | None:
+    """Return what a cell's decode reads beside the copy rate, `None` where it is not known."""
     roofline = cell.roofline
     if roofline is None:
         return None
-    told = roofline.memory_bytes_per_s is not None
+    copied, share = roofline.memory_bytes_per_s, roofline.share
+    at_copy_rate = roofline.tokens_per_s_at_copy_rate
     return (
         title(cell),
         f"{roofline.bytes_per_token / 1e6:.1f} MB",
         rate_of_bytes(roofline.bytes_per_s),
-        rate_of_bytes(roofline.memory_bytes_per_s or 0) if told else "not measured",
-        f"{roofline.share:.0%}" if roofline.share is not None else "",
-        f"{roofline.limit_tokens_per_s:.1f}" if roofline.limit_tokens_per_s is not None else "",
+        "not measured" if copied is None else rate_of_bytes(copied),
+        "" if copied is None else roofline.counted or "not told",
+        "" if share is None else f"{share:.0%}",
+        "" if at_copy_rate is None else f"{at_copy_rate:.1f}",
     )
+
+
+def copy_methods(cells: Iterable[CellSummary]) -> Iterator[str]:
+    """Yield how each device's copy rate was measured."""
+    told: dict[str, None] = {}
+    for cell in cells:
+        if cell.roofline is not None and cell.roofline.memory_method:
+            method = short(cell.roofline.memory_method, 160)
+            told[f"{device_name(cell.example.device)}: {method}"] = None
+    yield from told
+
+
+def tests_used(figures: Iterable[ComparedFigure]) -> list[str]:
+    """Return the tests that figures were compared with."""
+    return sorted({each.comparison.test for each in figures})
+
+
+def percent(share: float) -> str:
+    """Return a share with as many digits as it was asked for with."""
+    return f"{share * 100:.4g} %"
 
 
 def advice(cell: ComparedCell) -> str | None:
     """Return how many repeats would decide what is undecided."""
-    advised = [
-        each.comparison.repeats_advised
-        for each in cell.figures
-        if each.name in ("decode_tokens_per_s", "prefill_tokens_per_s")
-        and each.comparison.repeats_advised is not None
-    ]
-    if not advised:
+    told = [each.comparison.repeats_advised for each in cell.undecided]
+    advised = max((repeats for repeats in told if repeats is not None), default=None)
+    if advised is None:
         return None
-    return f"to decide, about --repeats {max(advised)} of each"
-
-
-def judgement(cell: ComparedCell, limit: float) -> Iterator[str]:
-    """Yield what of a cell is slower by more than a limit, or cannot be told."""
-    name = title(cell.candidate)
-    if cell.lost:
-        yield f"slower: {name}: failed each time; the baseline did not"
-    for each in cell.slower:
-        yield (
-            f"slower: {name}: {FIGURES[each.name].label} is "
-            f"{each.comparison.ratio:.3f} of the baseline's, worse by more than {limit:.1%}"
-        )
-    for each in cell.undecided:
-        yield f"undecided: {name}: {FIGURES[each.name].label} may be worse by more than {limit:.1%}"
+    if advised >= MAX_REPEATS:
+        return f"to decide, --repeats {MAX_REPEATS} or more of each; quiet the machine"
+    return f"to decide, about --repeats {advised} of each"

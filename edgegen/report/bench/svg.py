@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from markupsafe import Markup, escape
 
 _TICKS = 5
-_MOST_DOTS = 200
+MOST_DOTS = 200
+_LEAST_STEP = 1e-300  # smaller ones have no logarithm, or no digits left
 
 
 def ticks(low: float, high: float, wanted: int = _TICKS) -> list[float]:
     """Return round numbers that reach from `low` or below to `high` or above."""
-    if not high > low:
-        high = low + (abs(low) or 1.0)
+    if not (high - low) / wanted > _LEAST_STEP:
+        high = low + (abs(low) if abs(low) > _LEAST_STEP * wanted * 2 else 1.0)
     raw = (high - low) / wanted
-    magnitude = 10.0 ** math.floor(math.log10(raw))
+    exponent = math.floor(math.log10(raw))
+    magnitude = 10.0**exponent
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(n * step, 12) for n in range(first, last + 1)]
+    # Digits that a multiple of 2.5 of the magnitude needs; the rest is of the float's making.
+    return [round(n * step, 2 - exponent) for n in range(first, last + 1)]
 
 
 def tick_text(value: float) -> str:
@@ -79,7 +82,7 @@ def strip(
                 class_="interval",
             )
         )
-    for place, (value, title) in enumerate(zip(values[:_MOST_DOTS], told, strict=False)):
+    for place, (value, title) in enumerate(zip(values[:MOST_DOTS], told, strict=False)):
         # Dots that would hide each other are spread a little.
         y = 18 + (place % 3 - 1) * 4
         parts.append(

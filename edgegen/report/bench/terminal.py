@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgegen.report.bench.cells import CellSummary
-from edgegen.report.bench.comparing import RunComparison
+from edgegen.report.bench.comparing import LEAST_RUNS, RunComparison
+from edgegen.report.bench.judging import losses
 from edgegen.report.bench.rows import (
     COMPARED_COLUMNS,
     FIGURE_COLUMNS,
-    LIMIT_COLUMNS,
+    MEMORY_COLUMNS,
+    MEMORY_HEADING,
     advice,
     compared_rows,
+    copy_methods,
     figure_rows,
-    limit_row,
-    title,
+    memory_row,
+    tests_used,
     with_interval,
 )
 from edgegen.report.bench.runs import Report
+from edgegen.report.bench.titles import heading, title, title_words
 from edgegen.report.bench.wording import engine_name, excerpt, short
 from edgegen.report.tables import PLAIN_WIDTH, Part, table, to_text
 
@@ -40,16 +44,15 @@ def render_terminal(report: Report, *, terminal: bool, width: int = PLAIN_WIDTH)
     else:
         parts += [_overview(report.cells, terminal), ""]
         parts += _notes(report.cells)
-    limits = [row for cell in report.cells if (row := limit_row(cell)) is not None]
-    if limits:
-        parts += [
-            "what decode reads, beside what memory copies (bytes read plus written):",
-            table(LIMIT_COLUMNS, limits, terminal=terminal),
-            "",
-        ]
+    memory = [row for cell in report.cells if (row := memory_row(cell)) is not None]
+    if memory:
+        parts += [f"{MEMORY_HEADING}:", table(MEMORY_COLUMNS, memory, terminal=terminal)]
+        parts += [f"copy rate of {told}" for told in copy_methods(report.cells)]
+        parts += [""]
     parts += _failures(report.cells)
-    if report.comparison is not None:
-        parts += _comparison(report.comparison, terminal)
+    for comparison in report.comparisons:
+        told = heading(comparison, several=len(report.comparisons) > 1)
+        parts += [f"beside {told}:", "", *_comparison(comparison, terminal)]
     parts += [f"note: {note}" for note in report.notes]
     while parts and parts[-1] == "":
         parts.pop()
@@ -74,31 +77,29 @@ def _detailed(cell: CellSummary, terminal: bool) -> Iterator[Part]:
 
 
 def _overview(cells: tuple[CellSummary, ...], terminal: bool) -> Part:
-    columns = (
+    columns: tuple[str, ...] = (
         "bundle",
         "test",
         "run on",
+        "which",
         ">decode, tokens/s",
         ">prefill, tokens/s",
         ">first token, ms",
         ">peak, MiB",
         ">n",
     )
-    rows = []
-    for cell in cells:
-        name, test, where = title(cell).split(", ", 2)
-        rows.append(
-            (
-                name,
-                test,
-                where,
-                with_interval("decode_tokens_per_s", cell.summaries.get("decode_tokens_per_s")),
-                with_interval("prefill_tokens_per_s", cell.summaries.get("prefill_tokens_per_s")),
-                with_interval("ttft_ms", cell.summaries.get("ttft_ms")),
-                with_interval("peak_rss_bytes", cell.summaries.get("peak_rss_bytes")),
-                str(len(cell.kept)),
-            )
+    figures = ("decode_tokens_per_s", "prefill_tokens_per_s", "ttft_ms", "peak_rss_bytes")
+    rows: list[tuple[str, ...]] = [
+        (
+            *title_words(cell),
+            *(with_interval(name, cell.summaries.get(name)) for name in figures),
+            str(len(cell.kept)),
         )
+        for cell in cells
+    ]
+    if not any(cell.apart for cell in cells):
+        place = columns.index("which")
+        columns, *rows = ((*row[:place], *row[place + 1 :]) for row in (columns, *rows))
     return table(columns, rows, terminal=terminal)
 
 
@@ -127,24 +128,24 @@ def _failures(cells: tuple[CellSummary, ...]) -> Iterator[Part]:
 
 
 def _comparison(comparison: RunComparison, terminal: bool) -> Iterator[Part]:
-    yield f"beside {short(comparison.baseline, 80)}:"
-    yield ""
     for cell in comparison.cells:
         yield title(cell.candidate)
         if cell.differs:
             yield f"differs: {'; '.join(cell.differs)}"
-        if cell.lost:
-            yield "failed each time; the baseline did not"
-        elif not cell.figures:
-            yield "too few results to compare: 2 of each at least"
-        else:
-            yield f"{cell.figures[0].comparison.test}"
+        lost = list(losses(cell))
+        yield from (f"lost: {told}" for told in lost)
+        if cell.figures:
+            yield "; ".join(tests_used(cell.figures))
             yield table(COMPARED_COLUMNS, list(compared_rows(cell)), terminal=terminal)
             if (advised := advice(cell)) is not None:
                 yield advised
+        elif not lost:
+            yield f"too few results to compare: {LEAST_RUNS} of each at least"
         yield ""
     for side, cells in (
         ("the baseline", comparison.only_baseline),
         ("this benchmark", comparison.only_candidate),
     ):
         yield from (f"only in {side}: {title(cell)}" for cell in cells)
+    if comparison.only_baseline or comparison.only_candidate:
+        yield ""

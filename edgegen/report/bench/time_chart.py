@@ -45,14 +45,21 @@ def time_chart(
     Args:
         title: What it shows, with the unit.
         lines: For each name its points, time in seconds and value.
-        stacked: Draw areas on top of each other; the lines must have the same times.
+        stacked: Draw areas on top of each other, at the times that all lines have; no chart
+            where those are fewer than two.
         from_zero: Whether the scale begins at 0.
     """
-    told = {name: thinned(points) for name, points in lines.items() if len(points) > 1}
-    told = dict(list(told.items())[:COLOURS])
+    if stacked:
+        whole = told = _at_common_times(lines)
+        drawn = _thinned_together(_sums(whole))
+    else:
+        whole = {name: points for name, points in lines.items() if len(points) > 1}
+        told = dict(list(whole.items())[:COLOURS])
+        drawn = {name: thinned(points) for name, points in told.items()}
     if not told:
         return None
-    drawn = _stacked(told) if stacked else told
+    if left_out := len(whole) - len(told):
+        title += f" ({left_out} more lines are left out)"
     end_s = max(points[-1][0] for points in drawn.values())
     values = [value for points in drawn.values() for _, value in points]
     y_at = ticks(0.0 if from_zero else min(values), max(values), 4)
@@ -97,28 +104,48 @@ def time_chart(
     )
 
 
-def _stacked(lines: Mapping[str, Points]) -> dict[str, Points]:
-    """Add each line to those below it; times are those that all have."""
-    common = set.intersection(*({s for s, _ in points} for points in lines.values()))
-    total = dict.fromkeys(sorted(common), 0.0)
+def _at_common_times(lines: Mapping[str, Points]) -> dict[str, Points]:
+    """Return lines at the times that all of them have; none where those are fewer than two."""
+    values = {name: dict(points) for name, points in lines.items()}
+    common = sorted(set.intersection(*(set(each) for each in values.values())))
+    if len(common) < 2:
+        return {}
+    return {name: [(s, each[s]) for s in common] for name, each in values.items()}
+
+
+def _sums(lines: Mapping[str, Points]) -> dict[str, Points]:
+    """Add each line to those below it."""
     drawn: dict[str, Points] = {}
+    below = [0.0] * max((len(points) for points in lines.values()), default=0)
     for name, points in lines.items():
-        for seconds, value in points:
-            if seconds in total:
-                total[seconds] += value
-        drawn[name] = list(total.items())
+        below = [value + under for (_, value), under in zip(points, below, strict=True)]
+        drawn[name] = [(s, value) for (s, _), value in zip(points, below, strict=True)]
     return drawn
 
 
 def thinned(points: Points) -> Points:
-    """Return fewer points with the same extremes: of each stretch the lowest or the highest.
+    """Return fewer points with the same extremes: of each stretch the lowest and the highest.
 
-    Which of them takes turns by stretch, so points of lines with the same times may differ;
-    stretches are by place, and the last point is kept.
+    Stretches are by place; the first and the last point are kept.
     """
-    if len(points) <= _MOST_POINTS:
-        return points
-    stretch = -(-len(points) // _MOST_POINTS)
-    kept = [points[at] for at in range(0, len(points), stretch)]
-    peak = max(points, key=lambda point: point[1])
-    return sorted({*kept, peak, points[-1]})
+    return _thinned_together({"": points})[""]
+
+
+def _thinned_together(lines: Mapping[str, Points]) -> dict[str, Points]:
+    """Return lines with the same times at fewer of them, the same for all.
+
+    Of each stretch stay the times of the lowest and of the highest point of each line.
+    """
+    most = max((len(points) for points in lines.values()), default=0)
+    if most <= _MOST_POINTS:
+        return dict(lines)
+    stretch = -(-most * 2 * len(lines) // _MOST_POINTS)
+    kept = {0, most - 1}
+    for points in lines.values():
+        for start in range(0, most, stretch):
+            places = range(start, min(start + stretch, most))
+            kept |= {
+                min(places, key=lambda place: points[place][1]),
+                max(places, key=lambda place: points[place][1]),
+            }
+    return {name: [points[place] for place in sorted(kept)] for name, points in lines.items()}

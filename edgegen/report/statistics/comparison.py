@@ -10,7 +10,7 @@ from typing import Literal
 from edgegen.report.statistics.contrasts import Contrast, as_ratio, paired, unpaired
 from edgegen.report.statistics.levels import LEVEL
 from edgegen.report.statistics.pairs import enough_pairs
-from edgegen.report.statistics.repeats import EFFECT, MAX_REPEATS, Way, noise_of, repeats_of
+from edgegen.report.statistics.repeats import EFFECT, Way, noise_of, repeats_of
 from edgegen.report.statistics.samples import FEWEST_FOR_SPREAD, check_positive, check_share
 
 Verdict = Literal["faster", "slower", "no difference shown"]
@@ -175,4 +175,4 @@ def _advised(
     known = np.concatenate([noise_of(part) for part in noise])
     advised = repeats_of(known, effect, slower_limit, way)
     made = min(len(baseline), len(candidate))
-    return advised if made < advised or advised == MAX_REPEATS else None
+    return advised if made < advised else None

@@ -62,7 +62,8 @@ def drift(
 
     Args:
         values: One for each run, finite and positive.
-        started_s: When each run began, in seconds since any time; their order counts.
+        started_s: When each run began, in seconds since any time; their order counts. Where all
+            began at one time there is none, so no trend.
         higher_is_better: Whether more is better, as with rates.
         thermal_statuses: What the device told before and after runs, if it did
             (`edgegen.device.description.THERMAL_STATUS`).
@@ -76,7 +77,8 @@ def drift(
     if len(values) != len(started_s):
         raise ValueError(f"{len(values)} values and {len(started_s)} times, expected as many")
     ordered = [values[at] for at in sorted(range(len(values)), key=lambda at: started_s[at])]
-    slope, falling, rising = _trend(ordered)
+    timed = len(set(started_s)) > 1
+    slope, falling, rising = _trend(ordered) if timed else (0.0, 1.0, 1.0)
     p_value = min(1.0, 2 * min(falling, rising))
     change = _share(slope * (len(values) - 1))
     slower_p = falling if higher_is_better else rising
@@ -93,6 +95,8 @@ def drift(
     decaying = slowdown >= _THROTTLED_CHANGE and slower_p <= level
     said = f"{slowdown:.0%} slower" if slowdown > 0 else f"{-slowdown:.0%} faster"
     why = f"from first to last run {said} by the median slope, one-sided p {slower_p:.2g}"
+    if len(values) > 1 and not timed:
+        why = "all runs bear the same time, so they have no order"
     if device:
         why += f"; the device says that {' and '.join(device)}"
     return Drift(

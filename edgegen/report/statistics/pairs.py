@@ -29,8 +29,11 @@ def interleaved_pairs(
 
     Returns:
         (index of the baseline's run, index of the candidate's) in order of time; `None` if the
-        runs were not interleaved, as when one thing was measured after the other.
+        runs were not interleaved, as when one thing was measured after the other, or where all
+        bear one time, so that nothing tells their order.
     """
+    if len({*baseline_started_s, *candidate_started_s}) < 2:
+        return None
     runs = sorted(
         [(started, 0, index) for index, started in enumerate(baseline_started_s)]
         + [(started, 1, index) for index, started in enumerate(candidate_started_s)]

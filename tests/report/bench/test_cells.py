@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from edgegen.device.bench.record import Conditions, Energy, Failure, Memory, Metrics, Record
-from edgegen.report.bench import CellSummary, compare_cells, summaries_of
+from edgegen.report.bench import CellSummary, compare_cells, judgement_of, summaries_of
+from edgegen.report.bench.cells import timed_values
 from tests.report.bench.examples import PIXEL, record
 
 
@@ -87,7 +88,7 @@ def test_the_roofline_is_weights_and_the_mean_context() -> None:
     assert found.bytes_per_token == 400e6 + 35e6
     assert found.bytes_per_s == 435e6 * 20
     assert found.share == pytest.approx(0.435)
-    assert found.limit_tokens_per_s == pytest.approx(20e9 / 435e6)
+    assert found.tokens_per_s_at_copy_rate == pytest.approx(20e9 / 435e6)
 
 
 def test_no_roofline_without_weights_and_no_share_without_a_copy_rate() -> None:
@@ -121,7 +122,8 @@ def test_what_takes_something_away_from_the_numbers_is_told() -> None:
         "2 of 3 runs that an interval needs: --repeats 5 or more",
         "the prompt of 512 tokens is computed as 1024: no prefill signature has its length",
         "the battery was being charged, so energy is not what the run took",
-        "decode reads faster than memory copies: part of the weights came from a cache",
+        "decode reads faster than the copy benchmark: it is a lower bound, or weights came from "
+        "a cache",
     )
     assert cell(20, 20, 20).notes == ()
 
@@ -132,6 +134,29 @@ def test_runs_that_grow_slow_are_called_throttled() -> None:
     assert falling.drift is not None
     assert falling.drift.throttled
     assert any(note.startswith("throttled: ") for note in falling.notes)
+
+
+def test_runs_that_bear_one_time_have_no_order() -> None:
+    """Sorted by their values they would be a perfect rise."""
+    rates = [20.0, 26.0, 21.0, 27.0, 22.0, 28.0, 23.0, 29.0, 24.0, 25.0]
+    rows = [
+        replace(kept(rate, at), started_at="2026-11-23T12:00:00Z") for at, rate in enumerate(rates)
+    ]
+    (found,) = summaries_of(rows)
+
+    assert timed_values(found, "decode_tokens_per_s")[0] == rates
+    assert found.drift is not None
+    assert (found.drift.drifting, found.drift.throttled, found.drift.p_value) == (False, False, 1.0)
+    assert found.drift.why == "all runs bear the same time, so they have no order"
+    (pair,) = compare_cells([found], [found]).cells
+    assert not pair.interleaved
+
+
+def test_runs_of_one_second_stay_in_the_order_of_their_rows() -> None:
+    rows = [replace(kept(rate, 1), started_at="2026-11-23T12:00:00Z") for rate in (9.0, 3.0, 5.0)]
+    (found,) = summaries_of([*rows, kept(1.0, 30)])
+
+    assert timed_values(found, "decode_tokens_per_s")[0] == [9.0, 3.0, 5.0, 1.0]
 
 
 FAST = [30 + i / 100 for i in range(10)]
@@ -147,19 +172,12 @@ def test_cells_of_the_same_settings_are_compared_whatever_the_bundle_is_called()
     assert decode.verdict == "faster"
     assert decode.ratio == pytest.approx(1.5, rel=0.01)
     assert pair.differs == ("bundle (dynamic_wi8_afp32 → int4)",)
-    assert not compared.regressed
+    assert not judgement_of(compared).regressed
 
 
-def test_a_slower_cell_and_one_without_results_are_regressions() -> None:
-    slow = compare_cells([cell(*FAST)], [cell(*SLOW)], slower_limit=0.05)
-    assert [each.name for each in slow.regressed[0].slower] == [
-        "decode_tokens_per_s",
-        "prefill_tokens_per_s",
-    ]
-    failed = record(metrics=None, failure=Failure("crashed", "it ended"))
-    (lost,) = compare_cells([cell(*FAST)], summaries_of([failed])).regressed
-    assert lost.lost
-    assert not lost.figures
+def test_a_slower_cell_is_named_with_its_speeds() -> None:
+    (slow,) = compare_cells([cell(*FAST)], [cell(*SLOW)], slower_limit=0.05).cells
+    assert [each.name for each in slow.slower] == ["decode_tokens_per_s", "prefill_tokens_per_s"]
 
 
 def test_other_settings_are_not_compared() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,11 +14,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from edgegen.device.bench.record import Failure
 from edgegen.report.bench import (
     RecordsError,
     Report,
+    left_out_of_manifest,
     render_cells_csv,
     render_csv,
+    render_html,
     render_jsonl,
     render_litertlm_manifest,
     render_llama_bench,
@@ -25,6 +29,7 @@ from edgegen.report.bench import (
     render_terminal,
     report_of,
 )
+from edgegen.report.bench.markdown import plain
 from tests.report.bench.examples import record, write_run
 
 # The columns of the table that llama.cpp's compare script fills: another one is an error there.
@@ -114,6 +119,40 @@ def test_no_text_becomes_a_formula(tmp_path: Path) -> None:
     assert row["cell"].startswith("'=cmd")
 
 
+@pytest.mark.parametrize("lead", ["", " ", "\n", "\t", "\r\n", "\u00a0", "\ufeff", "\x00", "\x1b "])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_no_text_becomes_a_formula_behind_what_is_not_seen(
+    tmp_path: Path, lead: str, sign: str
+) -> None:
+    row = replace(record(), cell=f"{lead}{sign}cmd|'/c calc'!A1")
+    report = report_of([write_run(tmp_path / "a", [(row, "")])])
+    for text in (render_csv(report), render_cells_csv(report)):
+        (told,) = csv.DictReader(io.StringIO(text))
+        assert told["cell"].startswith("'")
+        assert told["cell"].endswith(f"{sign}cmd|'/c calc'!A1")
+
+
+def test_csv_is_a_line_for_each_row_without_control_characters(tmp_path: Path) -> None:
+    failure = Failure("crashed", "it\nended\x00 \x1b[2J\x07")
+    row = record(metrics=None, failure=failure)
+    text = render_csv(report_of([write_run(tmp_path / "a", [(row, "")])]))
+    (told,) = csv.DictReader(io.StringIO(text))
+
+    assert told["failure_message"] == "it ended\ufffd \ufffd[2J\ufffd"
+    assert len(text.splitlines()) == 2
+
+
+def test_a_folder_whose_name_is_no_utf_8_can_be_written_everywhere(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / os.fsdecode(b"caf\xe9"), [(record(), "")])
+    with (folder / "records.jsonl").open("ab") as file:
+        file.write(b"{")
+    report = report_of([folder])
+
+    for render in (render_csv, render_cells_csv, render_jsonl, render_markdown, render_html):
+        assert render(report).encode("utf-8")
+    assert next(csv.DictReader(io.StringIO(render_csv(report))))["run"] == "caf\ufffd"
+
+
 def test_json_lines_keep_every_value(report: Report) -> None:
     lines = [json.loads(line) for line in render_jsonl(report).splitlines()]
 
@@ -170,6 +209,84 @@ def test_a_manifest_of_other_files_or_for_nowhere(tmp_path: Path, report: Report
         "no .litertlm file has results, and the manifest is about such files",
         "convert the bundle, then measure that: edgegen bundle convert MODEL.task",
     )
+
+
+def test_emulated_gpus_are_no_rates_of_a_manifest(tmp_path: Path) -> None:
+    software = replace(record().engine, gpu_adapter="SwiftShader Device (Subzero)")
+    fake = record(engine=software, delegate="gpu", cell="fake")
+    noted = record(
+        prefill_padded_tokens=1024, conditions=replace(record().conditions, cpu_max_khz_capped=True)
+    )
+    report = report_of([write_run(tmp_path / "a", [(noted, ""), (fake, "")])])
+    (variant,) = json.loads(render_litertlm_manifest(report, repo="me/x"))["variants"]
+
+    assert variant["backends"] == ["cpu"]
+    (measured,) = variant["measured"]
+    for note in ("a CPU's clock was capped in 1 of 1 runs", "is computed as 1024"):
+        assert note in measured["source"]
+    (line,) = left_out_of_manifest(report)
+    assert line == (
+        "qwen3-0.6b-int8.litertlm, pp512+tg128, GPU, 4 threads on Google Pixel 8a is left out of "
+        "the manifest: this GPU is emulated in software"
+    )
+    alone = report_of([write_run(tmp_path / "b", [(fake, "")])])
+    with pytest.raises(RecordsError) as caught:
+        render_litertlm_manifest(alone, repo="me/x")
+    assert (caught.value.message, caught.value.hint) == (
+        "all results of .litertlm files are of GPUs that are emulated in software",
+        "measure on a device, or with --delegate cpu",
+    )
+
+
+def test_markdown_makes_no_links_mentions_or_formulas_of_text() -> None:
+    assert plain("a@b.c $x$ https://x WWW.x #1 *b*") == (
+        "a@<!-- -->b.c \\$x\\$ https:<!-- -->//x WWW<!-- -->.x \\#<!-- -->1 \\*b\\*"
+    )
+
+
+def test_markdown_of_text_that_would_be_links(tmp_path: Path) -> None:
+    name = "@octocat $x$ http://evil.example www.evil.example"
+    row = record(bundle=replace(record().bundle, name=name), missing={name: name})
+    text = render_markdown(report_of([write_run(tmp_path / "a", [(row, "")])]))
+
+    assert "octocat" in text
+    for live in ("@octocat", "http://", "www.", " $x"):
+        assert live not in text
+
+
+def test_all_tests_that_were_used_are_named(tmp_path: Path) -> None:
+    """Of the new runs half tell no first token, so that is not compared in pairs."""
+    old, new = (
+        [record(index=at, started_at=f"2026-11-23T12:{2 * at + side:02}:00Z") for at in range(10)]
+        for side in (0, 1)
+    )
+    new = [
+        replace(row, metrics=row.metrics and replace(row.metrics, ttft_ms=None))
+        if row.index % 2
+        else row
+        for row in new
+    ]
+    folders = [
+        write_run(tmp_path / name, [(row, "") for row in rows])
+        for name, rows in (("old", old), ("new", new))
+    ]
+    report = report_of([folders[1]], baseline=folders[0])
+    both = "Mann-Whitney on interleaved runs; Wilcoxon signed-rank on interleaved pairs"
+
+    assert f"Test: {both}." in render_markdown(report)
+    assert f"\n{both}\n" in render_terminal(report, terminal=False)
+
+
+def test_a_name_with_commas_stays_in_its_column(tmp_path: Path) -> None:
+    rows = [
+        record(bundle=replace(record().bundle, name="a, b, c"), threads=count, cell=f"t{count}")
+        for count in range(1, 5)
+    ]
+    report = report_of([write_run(tmp_path / "a", [(row, "") for row in rows])])
+    head, *lines = render_terminal(report, terminal=False, width=250).splitlines()
+
+    assert [line.index("pp512+tg128") for line in lines[:4]] == [head.index("test")] * 4
+    assert [line[: head.index("test")].strip() for line in lines[:4]] == ["a, b, c"] * 4
 
 
 def test_markdown_tells_all_and_shows_hostile_text_as_it_is(tmp_path: Path, report: Report) -> None:

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from edgegen.device.bench.record import Failure
 from edgegen.report.bench import Report, render_html, report_of
-from edgegen.report.bench.over_time import charts_of
 from edgegen.report.bench.svg import ticks
-from edgegen.report.bench.time_chart import thinned, time_chart
 from tests.engines.browser_page import browser_page
 from tests.engines.contrast import assert_contrast
 from tests.report.bench.examples import record, write_run
@@ -77,29 +78,11 @@ def test_text_of_rows_is_never_markup(tmp_path: Path) -> None:
 
 
 def test_a_page_of_failures_alone(tmp_path: Path) -> None:
-    from edgegen.device.bench.record import Failure
-
     row = record(metrics=None, failure=Failure("crashed", "it ended"))
     page = render_html(report_of([write_run(tmp_path / "a", [(row, "")])]))
 
     elements(page)
     assert "it ended" in page
-
-
-def test_no_file_outside_the_folder_is_read_for_a_row(tmp_path: Path) -> None:
-    (tmp_path / "secret.csv").write_text("time_s,rss_bytes\n0,1\n1,2\n")
-    row = replace(record(), series="../secret.csv")
-    folder = tmp_path / "a"
-    folder.mkdir()
-    import msgspec
-
-    (folder / "records.jsonl").write_bytes(msgspec.json.encode(row) + b"\n")
-    (cell,) = report_of([folder]).cells
-
-    assert charts_of(cell, folder) == (
-        "the samples over time are not in the benchmark's folder",
-        [],
-    )
 
 
 def test_ticks_are_round_and_reach_around() -> None:
@@ -108,21 +91,58 @@ def test_ticks_are_round_and_reach_around() -> None:
     assert ticks(31.2, 46, 4) == [30, 35, 40, 45, 50]
 
 
-def test_thinning_keeps_the_highest_and_the_last() -> None:
-    points = [(float(at), 1.0) for at in range(10_000)]
-    points[4321] = (4321.0, 99.0)
-    fewer = thinned(points)
+@given(
+    st.floats(0, 2.0**63),
+    st.floats(0, 2.0**63),
+    st.integers(2, 8),
+)
+def test_ticks_reach_around_whatever_the_size(low: float, high: float, wanted: int) -> None:
+    low, high = sorted((low, high))
+    found = ticks(low, high, wanted)
 
-    assert len(fewer) < 300
-    assert (4321.0, 99.0) in fewer
-    assert fewer[-1] == points[-1]
+    assert found[0] <= low * (1 + 1e-9)
+    assert found[-1] >= high * (1 - 1e-9)
+    assert found[-1] > found[0]
+    assert len(found) <= 2 * wanted + 3
 
 
-def test_stacked_areas_add_up() -> None:
-    chart = time_chart("x", {"a": [(0, 1), (1, 2)], "b": [(0, 10), (1, 20)]}, stacked=True)
-    assert chart is not None
-    assert [text for _, text in chart.y_ticks] == ["0", "10", "20", "30"]  # 2 + 20 is highest
-    assert time_chart("x", {"a": []}) is None
+def test_small_steps_are_not_rounded_away() -> None:
+    assert ticks(0, 1e-13, 4) == [0, 2.5e-14, 5e-14, 7.5e-14, 1e-13]
+    assert ticks(5e-324, 1e-323)[0] <= 5e-324
+
+
+def test_what_is_cut_is_counted(tmp_path: Path) -> None:
+    failed = [
+        record(index=at, metrics=None, failure=Failure("crashed", f"it ended {at}"))
+        for at in range(103)
+    ]
+    missing = {f"source{at}": "why" for at in range(204)}
+    kept = [replace(record(index=200 + at), missing=missing) for at in range(205)]
+    (one,) = report_of([write_run(tmp_path / "a", [(row, "") for row in (*failed, *kept)])]).cells
+    page = render_html(report_of([tmp_path / "a"]))
+
+    assert len(one.kept) == 205
+    assert "3 more failures are left out of this page" in page
+    assert "5 more are left out of this page" in page  # with the one that those who failed miss
+    assert "5 more runs are not drawn" in page
+
+
+def test_cells_that_are_cut_are_counted(tmp_path: Path) -> None:
+    def many(name: str, threads: range) -> Path:
+        rows = [
+            replace(record(index=at, threads=count), cell=f"t{count}")
+            for count in threads
+            for at in range(2)
+        ]
+        return write_run(tmp_path / name, [(row, "") for row in rows])
+
+    report = report_of([many("new", range(1, 133))], baseline=many("old", range(70, 263)))
+    page = render_html(report)
+
+    assert "72 more cells are left out of this page" in page  # 132, of which 60 are shown
+    assert "3 more compared cells are left out of this page" in page  # 70 to 132
+    assert "70 more cells are only in the baseline" in page  # 133 to 262
+    assert "9 more cells are only in this benchmark" in page  # 1 to 69
 
 
 @pytest.mark.web

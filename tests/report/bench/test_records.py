@@ -15,6 +15,13 @@ from hypothesis import strategies as st
 
 from edgegen.device.bench.record import SCHEMA
 from edgegen.report.bench import records as reading
+from edgegen.report.bench import (
+    render_html,
+    render_llama_bench,
+    render_markdown,
+    render_terminal,
+    report_of,
+)
 from edgegen.report.bench.records import RecordsError, read_records, read_run
 from scripts.bench_schema import SCHEMA_FILE, schema, schema_text
 from tests.report.bench.examples import record, runs, write_run
@@ -31,6 +38,13 @@ def file(folder: Path, content: bytes) -> Path:
 
 def changed(**changes: Any) -> bytes:
     return json.dumps(json.loads(LINE) | changes).encode() + b"\n"
+
+
+def part(name: str, **changes: Any) -> bytes:
+    return changed(**{name: json.loads(LINE)[name] | changes})
+
+
+TINY = "{{}}: {} is {:g}, expected at least 1e-09"
 
 
 def refused(path: Path) -> tuple[str, str | None]:
@@ -105,6 +119,47 @@ def test_names_that_came_later_are_passed_over(tmp_path: Path) -> None:
             OURS,
         ),
         (changed(wall_s=-1), "{}: wall_s is -1, expected 0 or more", OURS),
+        (changed(series="a\0b"), "{}: series holds a NUL, which no path does", OURS),
+        (changed(log="\0"), "{}: log holds a NUL, which no path does", OURS),
+        *(
+            (
+                part("metrics", decode_tokens_per_s=rate),
+                f"{{}}: metrics.decode_tokens_per_s is {rate:g}, expected at least 1e-09",
+                OURS,
+            )
+            for rate in (1e-300, 1e-13, 9e-10)
+        ),
+        (part("metrics", ttft_ms=5e-324), TINY.format("metrics.ttft_ms", 5e-324), OURS),
+        (
+            part("energy", joules_per_token=5e-324),
+            TINY.format("energy.joules_per_token", 5e-324),
+            OURS,
+        ),
+        (changed(memory_bytes_per_s=1e-10), TINY.format("memory_bytes_per_s", 1e-10), OURS),
+        *(
+            (
+                part("bundle", **{name: -3}),
+                f"{{}}: bundle.{name} is -3, expected 0 or more",
+                OURS,
+            )
+            for name in (
+                "size_bytes",
+                "weight_bytes",
+                "weight_bytes_per_decode",
+                "kv_bytes_per_token",
+                "kv_cache_len",
+            )
+        ),
+        (
+            part("bundle", prefill_lens=[16, -1]),
+            "{}: bundle.prefill_lens is -1, expected 0 or more",
+            OURS,
+        ),
+        (
+            changed(prefill_padded_tokens=-1),
+            "{}: prefill_padded_tokens is -1, expected 0 or more",
+            OURS,
+        ),
         (changed(depth=10**400), f"{{}}: a number is beyond {2**63}", OURS),
     ],
 )
@@ -129,6 +184,35 @@ def test_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     path = file(tmp_path, LINE * 3)
 
     assert refused(path) == (f"{path} has more than 2 lines", "split it into several files")
+
+
+def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 2 * len(LINE)
+    monkeypatch.setattr(reading, "MAX_BYTES", most)
+
+    assert len(read_records(file(tmp_path, LINE * 2))) == 2
+    path = file(tmp_path, LINE * 3)
+    assert refused(path) == (f"{path} has more than {most} bytes", "split it into several files")
+
+
+def test_whatever_is_let_through_can_be_shown(tmp_path: Path) -> None:
+    """The smallest and largest values that are no error must not become one later."""
+    for rate in (1e-9, 2.0**62):
+        rows = [
+            part("metrics", decode_tokens_per_s=rate, prefill_tokens_per_s=rate, ttft_ms=1e-9),
+            part("energy", joules=1e-9, joules_per_token=1e-9),
+            part("memory", peak_rss_bytes=0),
+            changed(memory_bytes_per_s=1e-9),
+            part("bundle", weight_bytes_per_decode=1, kv_bytes_per_token=2**62),
+        ]
+        report = report_of([file(tmp_path, b"".join(rows))])
+        for render in (render_html, render_llama_bench, render_markdown, render_terminal):
+            assert render(report, **({"terminal": False} if render is render_terminal else {}))
+
+
+def test_a_file_by_another_name_is_called_by_it(tmp_path: Path) -> None:
+    (tmp_path / "monday.jsonl").write_bytes(LINE)
+    assert read_run(tmp_path / "monday.jsonl").name == "monday"
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

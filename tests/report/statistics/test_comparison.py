@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgegen.report.statistics import Comparison, compare
+from edgegen.report.statistics import MAX_REPEATS, Comparison, compare
 
 POSITIVE = st.floats(5e-324, 1.7e308, allow_subnormal=True)
 SAMPLES = st.lists(POSITIVE, min_size=1, max_size=12)
@@ -338,3 +338,12 @@ def test_what_has_no_ratio_is_refused(
     with pytest.raises(ValueError) as failure:  # noqa: PT011 - compared whole below
         quick(baseline, candidate, **options)
     assert str(failure.value) == message
+
+
+def test_who_made_as_many_repeats_as_are_ever_advised_is_advised_none() -> None:
+    noisy = list(np.random.default_rng(0).lognormal(0, 1.5, MAX_REPEATS + 50))
+
+    assert compare(noisy[:50], noisy[50:100], higher_is_better=True).repeats_advised == MAX_REPEATS
+    enough = compare(noisy, noisy[::-1], higher_is_better=True)
+    assert not enough.within_limit
+    assert enough.repeats_advised is None

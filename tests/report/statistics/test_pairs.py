@@ -49,3 +49,8 @@ def test_no_run_has_two_partners(baseline: list[float], candidate: list[float]) 
         named = [pair[side] for pair in pairs]
         assert len(set(named)) == len(named)
         assert all(0 <= at < len(samples) for at in named)
+
+
+def test_runs_that_bear_one_time_are_no_pairs() -> None:
+    assert interleaved_pairs([5.0], [5.0]) is None
+    assert interleaved_pairs([5.0] * 8, [5.0] * 8) is None
